@@ -1,0 +1,9 @@
+"""The root of the error family; comes in: a message of one line; goes out: an exception."""
+
+
+class SeparateError(Exception):
+    """Base of all errors of this package; its message is one line that says what to do."""
+
+
+class CheckpointError(SeparateError):
+    """A weights file or its card is missing, damaged, or of another configuration."""
