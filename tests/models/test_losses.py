@@ -1,0 +1,45 @@
+import torch
+
+from separate.models.losses import magnitude_loss, masked_spectrum_loss
+
+
+def spectra(value: complex) -> torch.Tensor:
+    return torch.full((1, 1, 2, 2), value, dtype=torch.complex64)
+
+
+def test_masked_spectrum_by_hand() -> None:
+    # |0.5 * 2 - (0.6 + 0.8j)| / 2 = |0.4 - 0.8j| / 2 = sqrt(0.8) / 2
+    loss = masked_spectrum_loss(torch.full((1, 1, 2, 2), 0.5), spectra(2), spectra(0.6 + 0.8j))
+    torch.testing.assert_close(loss, torch.tensor(0.8).sqrt() / 2, atol=1e-5, rtol=0)
+
+
+def test_masked_spectrum_prefers_the_phase_sensitive_mask() -> None:
+    mixture, target = spectra(1), spectra(0.5 + 0.5j)  # |S|/|X| = 0.707, Re(S/X) = 0.5
+    masks = torch.linspace(0, 1, 101)
+    losses = [
+        float(masked_spectrum_loss(torch.full((1, 1, 2, 2), float(m)), mixture, target))
+        for m in masks
+    ]
+    assert abs(float(masks[int(torch.tensor(losses).argmin())]) - 0.5) < 0.02
+
+
+def test_magnitude_by_hand() -> None:
+    estimate, target = torch.full((1, 1, 2, 2), 4.0), torch.full((1, 1, 2, 2), 1.0)
+    mixture = torch.full((1, 1, 2, 2), 9.0)
+    expected = torch.tensor(3 / 9 + 0.7 * 1 / 3)
+    torch.testing.assert_close(magnitude_loss(estimate, target, mixture), expected)
+
+
+def test_gradients_move_towards_the_target() -> None:
+    mask = torch.full((1, 1, 2, 2), 0.9, requires_grad=True)
+    masked_spectrum_loss(mask, spectra(1), spectra(0.2)).backward()
+    assert (mask.grad > 0).all()
+    estimate = torch.full((1, 1, 2, 2), 0.1, requires_grad=True)
+    magnitude_loss(estimate, torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)).backward()
+    assert (estimate.grad < 0).all()
+
+
+def test_silence_is_finite() -> None:
+    zero = torch.zeros(1, 1, 2, 2)
+    assert torch.isfinite(masked_spectrum_loss(zero, spectra(0), spectra(0)))
+    assert torch.isfinite(magnitude_loss(zero, zero, zero))
