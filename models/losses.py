@@ -6,11 +6,16 @@ from torch import Tensor
 _EPS = 1e-8
 
 
+_SDR_FRAMES = 43  # of 1,024 samples at 44.1 kHz: the second over which SDR is taken
+_SDR_FLOOR = 3e-3  # -25 dB of the mixture's power: what lies below is neither asked nor punished
+
+
 def masked_spectrum_loss(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
     """Mean distance in the complex plane between the masked mixture and the target.
 
     With the mixture's phase the best mask is phase-sensitive (Erdogan et al., 2015); a distance of
-    complex spectra leads there, a distance of magnitudes does not.
+    complex spectra leads there, a distance of magnitudes does not. The distance is relative to the
+    mean of the target's and the mixture's magnitude, so that a source of few bins, a bass, counts.
 
     Args:
         mask: `(batch, channels, frames, freq)`, 0..1.
@@ -18,14 +23,40 @@ def masked_spectrum_loss(mask: Tensor, mixture: Tensor, target: Tensor) -> Tenso
         target: Complex, of the same shape.
 
     Returns:
-        Scalar, relative to each mixture's mean magnitude.
+        Scalar.
     """
+    squared, power, wanted = masked_error(mask, mixture, target)
+    distance = _mean((squared + _EPS).sqrt())
+    level = 0.8 * _mean(wanted.sqrt()) + 0.2 * _mean(power.sqrt())
+    return (distance / level.clamp_min(1e-4)).mean()
+
+
+def masked_sdr_loss(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
+    """Minus the signal-to-distortion ratio of the masked mixture over seconds, in bel.
+
+    Args:
+        mask: `(batch, channels, frames, freq)`, 0..1.
+        mixture: Complex, of the same shape.
+        target: Complex, of the same shape.
+
+    Returns:
+        Scalar: the mean over batch and seconds of log10(|mX - S|^2 / |S|^2), with a floor of
+        -25 dB of the mixture's power under both, so that seconds without the source count little.
+    """
+    error, power, wanted = (
+        torch.stack([part.sum((1, 2, 3)) for part in x.split(_SDR_FRAMES, dim=2)], dim=1)
+        for x in masked_error(mask, mixture, target)
+    )
+    floor = _SDR_FLOOR * power + _EPS
+    return ((error + floor) / (wanted + floor)).log10().mean()
+
+
+def masked_error(mask: Tensor, mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return |mX - S|^2, |X|^2 and |S|^2, real, of the mask's shape."""
     # |mX - S|^2 = m^2 |X|^2 - 2 m Re(X conj S) + |S|^2: real arithmetic where gradients flow.
     x, s = torch.view_as_real(mixture), torch.view_as_real(target)
     power, cross, wanted = x.square().sum(-1), (x * s).sum(-1), s.square().sum(-1)
-    squared = mask * (mask * power - 2 * cross) + wanted
-    distance = (squared.clamp_min(0) + _EPS).sqrt()
-    return (_mean(distance) / _level(power.sqrt())).mean()
+    return (mask * (mask * power - 2 * cross) + wanted).clamp_min(0), power, wanted
 
 
 def magnitude_loss(estimate: Tensor, target: Tensor, mixture: Tensor) -> Tensor:

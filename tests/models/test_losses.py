@@ -1,16 +1,16 @@
 import torch
 
-from separate.models.losses import magnitude_loss, masked_spectrum_loss
+from separate.models.losses import magnitude_loss, masked_sdr_loss, masked_spectrum_loss
 
 
-def spectra(value: complex) -> torch.Tensor:
-    return torch.full((1, 1, 2, 2), value, dtype=torch.complex64)
+def spectra(value: complex, frames: int = 2) -> torch.Tensor:
+    return torch.full((1, 1, frames, 2), value, dtype=torch.complex64)
 
 
 def test_masked_spectrum_by_hand() -> None:
-    # |0.5 * 2 - (0.6 + 0.8j)| / 2 = |0.4 - 0.8j| / 2 = sqrt(0.8) / 2
+    # |0.5 * 2 - (0.6 + 0.8j)| = |0.4 - 0.8j| = sqrt(0.8), over 0.8 * |S| + 0.2 * |X| = 1.2
     loss = masked_spectrum_loss(torch.full((1, 1, 2, 2), 0.5), spectra(2), spectra(0.6 + 0.8j))
-    torch.testing.assert_close(loss, torch.tensor(0.8).sqrt() / 2, atol=1e-5, rtol=0)
+    torch.testing.assert_close(loss, torch.tensor(0.8).sqrt() / 1.2, atol=1e-5, rtol=0)
 
 
 def test_masked_spectrum_prefers_the_phase_sensitive_mask() -> None:
@@ -21,6 +21,14 @@ def test_masked_spectrum_prefers_the_phase_sensitive_mask() -> None:
         for m in masks
     ]
     assert abs(float(masks[int(torch.tensor(losses).argmin())]) - 0.5) < 0.02
+
+
+def test_sdr_by_hand() -> None:
+    # |0.5 * 2 - 2|^2 / |2|^2 = 1 / 4, both over a floor of 0.003 * |X|^2 = 0.012
+    loss = masked_sdr_loss(torch.full((1, 1, 50, 2), 0.5), spectra(2, 50), spectra(2, 50))
+    torch.testing.assert_close(loss, torch.tensor(1.012 / 4.012).log10())
+    perfect = masked_sdr_loss(torch.ones(1, 1, 50, 2), spectra(2, 50), spectra(2, 50))
+    assert -3 < perfect < -2.4
 
 
 def test_magnitude_by_hand() -> None:
@@ -42,4 +50,5 @@ def test_gradients_move_towards_the_target() -> None:
 def test_silence_is_finite() -> None:
     zero = torch.zeros(1, 1, 2, 2)
     assert torch.isfinite(masked_spectrum_loss(zero, spectra(0), spectra(0)))
+    assert torch.isfinite(masked_sdr_loss(zero, spectra(0), spectra(0)))
     assert torch.isfinite(magnitude_loss(zero, zero, zero))

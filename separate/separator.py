@@ -1,0 +1,228 @@
+"""Mixture and queries in, sources and the rest out: the Python interface.
+
+In: a mixture `(channels, time)` at any rate and queries in words, by example, or as stems.
+Out: a `Separation`, or a stream of its blocks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separate.errors import InputError, QueryError, SettingsError
+from separate.presence import PresenceMeter
+from separate.queries import load_encoder
+from separate.queries.query import Query, as_query
+from separate.settings import Settings
+from separate.sources import SourceModel, open_model
+from separate.stream import Grid, StreamBlock, separate_stream
+
+STEMS = ("vocals", "drums", "bass", "other")
+_BLOCK_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The result of one mixture."""
+
+    estimates: dict[str, Tensor]  # by query name, each (channels, time)
+    residual: Tensor  # (channels, time): what no query claims
+    presence: dict[str, float]  # how likely each query's source is in the mixture, 0..1
+    sample_rate: int  # Hz
+
+
+class Separator:
+    """Loaded models and an encoder, ready for any number of mixtures."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        model: str | None = None,
+        sources: Sequence[SourceModel] | None = None,
+    ) -> None:
+        """Load what the settings name.
+
+        Args:
+            settings: Model, device, threads, windows; the defaults suit most.
+            model: Overrides `settings.model`.
+            sources: Models that are loaded already, instead of those that the settings name.
+
+        Raises:
+            CheckpointError: A model is missing or damaged.
+            SettingsError: The models do not fit together.
+        """
+        settings = settings or Settings()
+        self.settings = replace(settings, model=model) if model else settings
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        self.models: list[SourceModel] = list(sources or []) or [
+            open_model(name.strip(), self.settings) for name in self.settings.model.split(",")
+        ]
+        rates = {source.sample_rate for source in self.models}
+        if len(rates) != 1:
+            raise SettingsError("models of different sample rates can't be averaged; name one")
+        self.sample_rate = rates.pop()
+        self.model_sha256 = ",".join(source.sha256 for source in self.models)
+        self._encoder = load_encoder("embedded")
+
+    def separate(
+        self,
+        mixture: Tensor | np.ndarray,
+        sample_rate: int,
+        queries: Sequence[str | Query],
+    ) -> Separation:
+        """Separate a mixture that is in memory.
+
+        Args:
+            mixture: `(channels, time)` or `(time,)`, float; it is not changed.
+            sample_rate: Its rate in Hz.
+            queries: What to take out: words, or `Query` objects.
+
+        Returns:
+            Estimates and residual at the mixture's rate, channels and length.
+
+        Raises:
+            InputError: The mixture is empty or holds NaN or infinity.
+            QueryError: A query is empty, given twice, or not for this model.
+        """
+        array = _as_array(mixture)
+        block_samples = _BLOCK_SECONDS * sample_rate
+        blocks = (array[:, i : i + block_samples] for i in range(0, array.shape[1], block_samples))
+        stream = self.stream(blocks, sample_rate, array.shape[0], queries)
+        pieces = list(stream)
+        estimates = torch.from_numpy(np.concatenate([p.estimates for p in pieces], axis=-1))
+        return Separation(
+            dict(zip(stream.names, estimates, strict=True)),
+            torch.from_numpy(np.concatenate([p.residual for p in pieces], axis=-1)),
+            stream.presence,
+            sample_rate,
+        )
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        channels: int,
+        queries: Sequence[str | Query],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> "SeparationStream":
+        """Separate a mixture that arrives in blocks, in constant memory.
+
+        Args:
+            blocks: float32 `(channels, time)` each, of any lengths.
+            sample_rate: Their rate in Hz.
+            channels: Their number of channels; more than two are separated in pairs.
+            queries: What to take out.
+            on_progress: Called with the number of samples done; what it raises ends the stream.
+
+        Returns:
+            An iterable of `StreamBlock`; its `presence` is there once it is exhausted.
+        """
+        parsed = check_queries(queries)
+        return SeparationStream(self, blocks, sample_rate, channels, parsed, on_progress)
+
+    def check(self, queries: Sequence[str | Query]) -> None:
+        """Refuse queries that these models can't answer, before any audio is read.
+
+        Raises:
+            QueryError: A query is empty, given twice, or fits nothing that a model separates.
+        """
+        for source in self.models:
+            source.prepare(check_queries(queries))
+
+    def grid(self) -> Grid:
+        """Return the windows that define a result, in samples at the model's rate."""
+        return self.models[0].grid(self.settings)
+
+
+class SeparationStream:
+    """A separation under way: iterate over its blocks, then read `presence`."""
+
+    def __init__(
+        self,
+        separator: Separator,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        channels: int,
+        queries: Sequence[Query],
+        on_progress: Callable[[int], None] | None,
+    ) -> None:
+        self.names = [query.name for query in queries]
+        self._channels = channels
+        self._models = separator.models
+        self._settings = separator.settings
+        encoder = separator._encoder
+        self._prepared = [model.prepare(queries) for model in self._models]
+        self._meter = PresenceMeter(encoder, queries, separator.sample_rate)
+        self._blocks = separate_stream(
+            blocks,
+            sample_rate,
+            separator.sample_rate,
+            separator.grid(),
+            self._separate_window,
+            on_progress,
+        )
+
+    def __iter__(self) -> Iterator[StreamBlock]:
+        """Yield the blocks in order."""
+        return self._blocks
+
+    @property
+    def presence(self) -> dict[str, float]:
+        """How likely each query's source is in what has been separated so far, 0..1."""
+        return dict(zip(self.names, self._meter.result(), strict=True))
+
+    def _separate_window(self, window: np.ndarray) -> np.ndarray:
+        """Map `(channels, n)` to `(stems + 1, channels, n)`, channels taken in pairs."""
+        pairs = [window[i : i + 2] for i in range(0, window.shape[0], 2)]
+        results = [self._separate_pair(pair) for pair in pairs]
+        self._meter.update(window, results[0])
+        return np.concatenate(results, axis=1)
+
+    def _separate_pair(self, pair: np.ndarray) -> np.ndarray:
+        stereo = torch.from_numpy(np.array(np.broadcast_to(pair, (2, pair.shape[1]))))
+        total: Tensor | None = None
+        with torch.inference_mode():
+            for model, prepared in zip(self._models, self._prepared, strict=True):
+                result = _shifted(model, stereo, prepared, self._settings.shifts)
+                total = result if total is None else total + result
+            assert total is not None
+            total = total / len(self._models)
+            if pair.shape[0] == 1:
+                total = total.mean(dim=1, keepdim=True)
+        return total.cpu().numpy()
+
+
+def _shifted(model: SourceModel, stereo: Tensor, prepared: object, shifts: int) -> Tensor:
+    """Average a window's result over `shifts` further positions of the transform's frames."""
+    total = model.separate(stereo, prepared)
+    for index in range(1, shifts + 1):
+        lead = index * model.hop_samples // (shifts + 1)
+        moved = torch.nn.functional.pad(stereo, (lead, 0))
+        total = total + model.separate(moved, prepared)[..., lead:]
+    return total / (shifts + 1)
+
+
+def check_queries(queries: Sequence[str | Query]) -> list[Query]:
+    """Parse queries; refuse none at all and one name given twice."""
+    parsed = [as_query(query) for query in queries]
+    if not parsed:
+        raise QueryError("no query: say what to take out, for example -q drums")
+    names = [query.name for query in parsed]
+    for name in names:
+        if names.count(name) > 1:
+            raise QueryError(f"the query {name!r} is given twice; give each once")
+    return parsed
+
+
+def _as_array(mixture: Tensor | np.ndarray) -> np.ndarray:
+    array = mixture.detach().cpu().numpy() if isinstance(mixture, Tensor) else np.asarray(mixture)
+    array = np.atleast_2d(array).astype(np.float32, copy=False)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InputError("the mixture must have the shape (channels, time) and at least one sample")
+    if not np.isfinite(array).all():
+        raise InputError("the mixture holds NaN or infinite samples; repair it first")
+    return array

@@ -1,0 +1,160 @@
+"""Windows, overlap and cross-fade: audio of any length through a model, in constant memory.
+
+In: blocks `(channels, time)` at the input's rate, however they are cut. Out: blocks of estimates
+and residual at the same rate, with as many samples in all as came in.
+
+The result is *defined* by windows of fixed length on a grid anchored at the first sample of the
+file, each separated on its own and joined by linear cross-fades over a fixed overlap; so it does
+not depend on how the input arrives.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from separate.audio import Resampler
+from separate.errors import SettingsError
+
+Window = np.ndarray  # (channels, time)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The windows that define a result, in samples at the model's rate."""
+
+    window_samples: int  # length of a window
+    overlap_samples: int  # cross-fade between neighbours
+
+    def __post_init__(self) -> None:
+        """Refuse an overlap that leaves no step."""
+        if not 0 <= 2 * self.overlap_samples <= self.window_samples:
+            raise SettingsError("the overlap must lie between 0 and 0.5 of a segment")
+
+    @property
+    def step_samples(self) -> int:
+        """From the start of a window to the start of the next."""
+        return self.window_samples - self.overlap_samples
+
+
+@dataclass(frozen=True)
+class StreamBlock:
+    """A stretch of results at the input's rate and channels."""
+
+    estimates: np.ndarray  # float32 (stems, channels, time)
+    residual: np.ndarray  # float32 (channels, time)
+
+
+def overlap_add(
+    blocks: Iterable[np.ndarray], grid: Grid, separate: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Separate a stream window by window.
+
+    Args:
+        blocks: `(channels, time)` each, at the model's rate, of any lengths.
+        grid: Windows and overlap.
+        separate: Maps a window `(channels, n)`, n <= `window_samples`, to `(outputs, channels, n)`.
+
+    Yields:
+        `(outputs, channels, time)`; as many samples in all as came in.
+    """
+    overlap = grid.overlap_samples
+    fade_in = (np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap)
+    tail: np.ndarray | None = None  # the last window's end, before its cross-fade
+    for window, is_last in _windows(blocks, grid):
+        result = separate(window)
+        if tail is not None:
+            faded = result[..., :overlap] * fade_in + tail * (1 - fade_in)
+            result = np.concatenate([faded, result[..., overlap:]], axis=-1)
+        if is_last:
+            yield result
+        else:
+            yield result[..., : grid.step_samples]
+            tail = result[..., grid.step_samples :]
+
+
+def _windows(blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[tuple[np.ndarray, bool]]:
+    """Cut a stream into overlapping windows; the last is as short as the stream makes it."""
+    held: list[np.ndarray] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += block.shape[-1]
+        while count > grid.window_samples:
+            joined = held[0] if len(held) == 1 else np.concatenate(held, axis=-1)
+            yield joined[..., : grid.window_samples], False
+            held = [joined[..., grid.step_samples :]]
+            count -= grid.step_samples
+    if count:
+        yield np.concatenate(held, axis=-1), True
+
+
+def separate_stream(
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    model_rate: int,
+    grid: Grid,
+    separate: Callable[[np.ndarray], np.ndarray],
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[StreamBlock]:
+    """Separate a stream at the input's own rate.
+
+    Args:
+        blocks: `(channels, time)` each, at `sample_rate`.
+        sample_rate: The input's rate in Hz.
+        model_rate: The model's rate in Hz; the stream is resampled there and back.
+        grid: Windows at the model's rate.
+        separate: Maps a window `(channels, n)` to `(stems + 1, channels, n)`; the last output is
+            what the stems claim of the mixture together, and the residual is what they leave.
+        on_progress: Called with the number of input samples done; what it raises ends the stream.
+    """
+    inputs: deque[np.ndarray] = deque()  # what came in and has not gone out
+
+    def tee() -> Iterator[np.ndarray]:
+        into: Resampler | None = None
+        for block in blocks:
+            inputs.append(block)
+            into = into or Resampler(block.shape[0], sample_rate, model_rate)
+            yield into.process(block)
+        if into is not None:
+            yield into.process(inputs[-1][:, :0], last=True)
+
+    back: Resampler | None = None
+    done = 0
+    shape: tuple[int, ...] = ()
+    for result in overlap_add(tee(), grid, separate):
+        shape = result.shape[:-1]
+        flat = result.reshape(-1, result.shape[-1])
+        back = back or Resampler(flat.shape[0], model_rate, sample_rate)
+        block = _block(back.process(flat).reshape(*shape, -1), inputs)
+        done += block.residual.shape[-1]
+        if on_progress is not None:
+            on_progress(done)
+        yield block
+    if back is not None:
+        left = sum(block.shape[-1] for block in inputs)
+        nothing = np.zeros((int(np.prod(shape)), 0), np.float32)
+        rest = back.process(nothing, last=True, total_samples=done + left)
+        yield _block(rest.reshape(*shape, -1), inputs)
+        if on_progress is not None:
+            on_progress(done + left)
+
+
+def _block(result: np.ndarray, inputs: deque[np.ndarray]) -> StreamBlock:
+    mixture = _take(inputs, result.shape[-1], channels=result.shape[1])
+    return StreamBlock(
+        result[:-1, :, : mixture.shape[-1]], mixture - result[-1, :, : mixture.shape[-1]]
+    )
+
+
+def _take(inputs: deque[np.ndarray], count: int, channels: int) -> np.ndarray:
+    """Remove the first `count` samples from a queue of blocks."""
+    taken = [np.zeros((channels, 0), np.float32)]
+    while count > 0 and inputs:
+        block = inputs.popleft()
+        taken.append(block[:, :count])
+        if block.shape[-1] > count:
+            inputs.appendleft(block[:, count:])
+        count -= taken[-1].shape[-1]
+    return np.concatenate(taken, axis=-1)
