@@ -1,0 +1,1 @@
+"""Training: recipes over one loop, on the fly from folders of cached audio."""

@@ -1,0 +1,138 @@
+"""Training audio: folders of cached songs and clips -> memory-mapped stems with labels.
+
+In: folders that `separate data cache` and `separate data render` wrote. Out: `Song` and `Clips`,
+whose samples stay on disk (16-bit) until a window of them is read.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from separate.errors import DataError
+
+LICENCE_CLASSES = ("free", "sharealike", "nc", "research")
+STEM_PARENTS = ("vocals", "drums", "bass", "other")
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song whose stems sum to its mixture."""
+
+    name: str
+    stems: dict[str, np.ndarray]  # label -> int16 (samples, 2), memory-mapped
+    parents: dict[str, str]  # label -> vocals, drums, bass, other, or rest (no query names it)
+    licence_class: str
+    samples: int
+    rendered: bool = False  # every sound in it is labelled finely
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a label's recording."""
+
+    audio: np.ndarray  # int16 (samples, 2)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a training run mixes."""
+
+    songs: tuple[Song, ...]
+    clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
+    clip_classes: frozenset[str] = frozenset()  # licence classes of the clips
+
+    @property
+    def hours(self) -> float:
+        """Hours of songs (at 44.1 kHz), clips not counted."""
+        return sum(song.samples for song in self.songs) / 44100 / 3600
+
+
+def load_corpus(
+    folders: Sequence[Path],
+    licences: Iterable[str] = ("free", "sharealike"),
+    exclude: Iterable[str] = (),
+) -> Corpus:
+    """Map every song and clip below some folders that the licences allow.
+
+    Args:
+        folders: Folders of cached songs (`song.json` + `<label>.npy`) or clips (`clips.json`).
+        licences: Licence classes to use.
+        exclude: Names of songs to leave out, the development songs for instance.
+
+    Raises:
+        DataError: Nothing usable was found, or a licence class is unknown.
+    """
+    allowed, excluded = set(licences), set(exclude)
+    if unknown := allowed - set(LICENCE_CLASSES):
+        raise DataError(
+            f"unknown licence class {min(unknown)!r}; take {', '.join(LICENCE_CLASSES)}"
+        )
+    songs: list[Song] = []
+    clips: dict[str, tuple[Clip, ...]] = {}
+    classes: set[str] = set()
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise DataError(f"{folder}: no such folder; run `separate data` first")
+        for description in sorted(Path(folder).rglob("song.json")):
+            song = load_song(description.parent)
+            if song.licence_class in allowed and song.name not in excluded:
+                songs.append(song)
+        for index in sorted(Path(folder).rglob("clips.json")):
+            for label, (licence, items) in load_clips(index, allowed).items():
+                clips[label] = clips.get(label, ()) + items
+                classes.add(licence)
+    if not songs and not clips:
+        raise DataError(
+            f"no songs or clips of licence {sorted(allowed)} in {list(map(str, folders))}"
+        )
+    return Corpus(tuple(songs), clips, frozenset(classes))
+
+
+def load_song(folder: Path) -> Song:
+    """Map one cached song.
+
+    Raises:
+        DataError: Its description or a stem is missing or damaged, or stems differ in length.
+    """
+    try:
+        info = json.loads((folder / "song.json").read_text())
+        parents = dict(info["stems"])
+        stems = {label: np.load(folder / f"{label}.npy", mmap_mode="r") for label in parents}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{folder}: damaged song ({error}); cache it again") from error
+    lengths = {len(stem) for stem in stems.values()}
+    if len(lengths) != 1:
+        raise DataError(f"{folder}: stems of different lengths; cache it again")
+    return Song(
+        name=folder.name,
+        stems=stems,
+        parents=parents,
+        licence_class=info.get("licence_class", "research"),
+        samples=lengths.pop(),
+        rendered=bool(info.get("rendered", False)),
+    )
+
+
+def load_clips(index: Path, licences: set[str]) -> dict[str, tuple[str, tuple[Clip, ...]]]:
+    """Map the clips that an index describes: label -> (licence class, clips).
+
+    The index maps each label to `{"licence_class": ..., "file": "<label>.npy", "clips":
+    [{"name", "start", "stop"}, ...]}` in samples.
+    """
+    found: dict[str, tuple[str, tuple[Clip, ...]]] = {}
+    try:
+        for label, entry in json.loads(index.read_text()).items():
+            if entry["licence_class"] in licences:
+                audio = np.load(index.parent / entry["file"], mmap_mode="r")
+                clips = (
+                    Clip(audio[item["start"] : item["stop"]], item["name"])
+                    for item in entry["clips"]
+                )
+                found[label] = (entry["licence_class"], tuple(clips))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{index}: damaged clips ({error}); cache them again") from error
+    return found

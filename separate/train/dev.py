@@ -1,0 +1,72 @@
+"""Scores on the development songs: what a training run is watched by.
+
+In: a model and cached songs that it does not train on. Out: the median SDR of one-second frames a
+song and stem, and its mean over songs.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separate.train.data import STEM_PARENTS, Song
+
+_RATE = 44100
+_SOUNDING = 10**-8.9  # mean power of a frame (-89 dBFS) above which a reference sounds
+
+
+def frame_sdr(reference: np.ndarray, estimate: np.ndarray, rate: int = _RATE) -> np.ndarray:
+    """Return 10 log10(|ref|^2 / |ref - est|^2) of each one-second frame in which the source sounds.
+
+    Args:
+        reference: `(channels, time)`.
+        estimate: `(channels, time)`.
+        rate: Samples a frame.
+    """
+    frames = reference.shape[-1] // rate
+    cut = (slice(None), slice(0, frames * rate))
+    truth = reference[cut].reshape(reference.shape[0], frames, rate).astype(np.float64)
+    error = truth - estimate[cut].reshape(truth.shape)
+    power, noise = (np.square(x).mean(axis=(0, 2)) for x in (truth, error))
+    sounding = power > _SOUNDING
+    return 10 * np.log10(power[sounding] / np.maximum(noise[sounding], 1e-12))
+
+
+class DevSet:
+    """Development songs in memory, and the way to score a separation function on them."""
+
+    def __init__(self, songs: Sequence[Song], max_seconds: float = 25.0) -> None:
+        self.songs = songs
+        self.samples = int(max_seconds * _RATE)
+
+    def score(self, separate: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
+        """Separate each song and score its stems.
+
+        Args:
+            separate: Maps a mixture `(2, time)` to estimates by stem, each `(2, time)`.
+
+        Returns:
+            Mean over songs of each stem's median SDR in dB, and their mean as "score".
+        """
+        medians: dict[str, list[float]] = {}
+        for song in self.songs:
+            references = self._references(song)
+            estimates = separate(torch.from_numpy(sum(references.values())))  # type: ignore[arg-type]
+            for stem, reference in references.items():
+                if stem in estimates:
+                    frames = frame_sdr(reference, estimates[stem].numpy())
+                    if len(frames) >= 3:
+                        medians.setdefault(stem, []).append(float(np.median(frames)))
+        scores = {stem: float(np.mean(values)) for stem, values in sorted(medians.items())}
+        return {**scores, "score": float(np.mean(list(scores.values()))) if scores else 0.0}
+
+    def _references(self, song: Song) -> dict[str, np.ndarray]:
+        """Sum a song's stems by family, from the middle of the song."""
+        start = max(0, (song.samples - self.samples) // 2)
+        families: dict[str, np.ndarray] = {}
+        for label, parent in song.parents.items():
+            window = np.asarray(song.stems[label][start : start + self.samples])
+            audio = window.T.astype(np.float32) / 32768
+            families[parent] = families.get(parent, 0) + audio
+        return {p: a for p, a in families.items() if p in STEM_PARENTS}

@@ -1,0 +1,276 @@
+"""On-the-fly mixing: windows of stems and clips -> mixtures, queries, targets.
+
+In: a `Corpus`. Out: `Batch` of complex spectra on the training device. Every example is drawn from
+its own seed (run seed, example number), so a run can be resumed, or spread over processes, and sees
+the same examples.
+
+Gains, equalisation, panning and channel swaps act on the sources' spectra, where they are one
+multiplication; only the choice of windows happens before the transform.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from separate.models.stft import StftConfig, stft
+from separate.train.data import STEM_PARENTS, Clip, Corpus, Song
+
+FREQ_BINS = 1024
+SAMPLE_RATE = 44100
+SOUND_EVENTS = (
+    "baby_cry",
+    "chainsaw",
+    "clock_tick",
+    "dog_bark",
+    "fire_crackling",
+    "helicopter",
+    "person_sneeze",
+    "rain",
+    "rooster",
+    "sea_waves",
+)
+_TRIES = 6  # windows tried until one sounds
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """How examples are made."""
+
+    frames: int = 256  # STFT frames an example, a multiple of 64
+    queries: int = 3  # queries an example
+    aligned: float = 0.5  # probability that all stems come from the same song and time
+    clips: float = 0.15  # probability of a mixture of clips alone
+    event: float = 0.1  # probability that a clip is laid over a song
+    fine: float = 0.3  # probability of a fine label instead of its stem family
+    absent: float = 0.05  # probability that a query names something that is not there
+    accompaniment: float = 0.04  # probability that a query asks for all but the vocals
+    gain_db: float = 6.0  # each source's gain, +-, on top of the song's own balance
+    eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
+    speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
+    drop: float = 0.1  # probability that a family is left out of a song
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sound of an example."""
+
+    label: str
+    parent: str
+    audio: np.ndarray  # float32 (2, samples)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples ready for a mask model, axes (time, frequency) as the networks want them."""
+
+    mixture: Tensor  # complex (batch, 2, frames, freq)
+    targets: Tensor  # complex (batch, queries, 2, frames, freq)
+    labels: tuple[tuple[str, ...], ...]  # the queries' labels, (batch, queries)
+
+
+class Mixer:
+    """Draws examples from a corpus."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: MixConfig,
+        seed: int = 0,
+        wider: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Keep what examples are drawn from.
+
+        Args:
+            corpus: Songs and clips.
+            config: How examples are made.
+            seed: Of all examples.
+            wider: For a label the wider labels that it also answers to, between it and its family:
+                "guitar" for "electric_guitar".
+        """
+        self.wider = wider or {}
+        self.corpus = corpus
+        self.config = config
+        self.seed = seed
+        self.stft = StftConfig()
+        self.samples = self.stft.samples(config.frames)
+        self.song_weights = _balance(corpus.songs)
+        # What is surely not in a song, whose stems may hold more than their labels say.
+        self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
+
+    def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> Batch:
+        """Build the examples of some numbers.
+
+        Args:
+            numbers: Global example numbers.
+            device: Where the mixing's transforms run and the batch lies.
+        """
+        examples = [self._example(number, device) for number in numbers]
+        return Batch(
+            torch.stack([mixture for mixture, _, _ in examples]),
+            torch.stack([targets for _, targets, _ in examples]),
+            tuple(labels for _, _, labels in examples),
+        )
+
+    def _example(
+        self, number: int, device: torch.device | str
+    ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        rng = np.random.default_rng((self.seed, number))
+        sources = self.sources(rng)
+        audio = torch.from_numpy(np.stack([source.audio for source in sources])).to(device)
+        spectra = stft(audio, self.stft)[..., :FREQ_BINS, :].transpose(-1, -2)
+        spectra = spectra * self._colour(rng, sources).to(device)
+        if rng.random() < 0.5:
+            spectra = spectra.flip(1)
+        labels = self._queries(rng, sources)
+        targets = [
+            spectra[[i for i, s in enumerate(sources) if self._answers(s, label)]].sum(0)
+            for label in labels
+        ]
+        return spectra.sum(0), torch.stack(targets), labels
+
+    def sources(self, rng: np.random.Generator) -> list[Source]:
+        """Choose and read the sources of one example."""
+        config = self.config
+        has_clips, has_songs = bool(self.corpus.clips), bool(self.corpus.songs)
+        if has_clips and (not has_songs or rng.random() < config.clips):
+            count = min(int(rng.integers(2, 4)), len(self.corpus.clips))
+            labels = rng.choice(sorted(self.corpus.clips), size=count, replace=False)
+            return [self._clip(rng, str(label)) for label in labels]
+        if rng.random() < config.aligned:
+            sources = self._song_window(rng, self._song(rng), set(STEM_PARENTS) | {"rest"})
+        else:
+            sources = []
+            for parent in STEM_PARENTS:
+                sources += self._song_window(rng, self._song(rng, parent), {parent})
+        if has_clips and rng.random() < config.event:
+            sources.append(self._clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
+        return sources
+
+    def _song(self, rng: np.random.Generator, parent: str | None = None) -> Song:
+        songs = self.corpus.songs
+        for _ in range(50):
+            song = songs[rng.choice(len(songs), p=self.song_weights)]
+            if parent is None or parent in song.parents.values():
+                return song
+        return song
+
+    def _song_window(self, rng: np.random.Generator, song: Song, parents: set[str]) -> list[Source]:
+        """Read one window of a song's stems of some families, dropping a family at times."""
+        present = {p for p in song.parents.values() if p in parents}
+        kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop} or present
+        speed = 1.0
+        if rng.random() < 0.5:
+            speed = 1 + float(rng.uniform(-self.config.speed, self.config.speed))
+        length = round(self.samples * speed)
+        names = [label for label, parent in song.parents.items() if parent in kept]
+        start = 0
+        for _ in range(_TRIES):
+            start = int(rng.integers(0, max(1, song.samples - length)))
+            if any(
+                np.abs(song.stems[n][start : start + length : 64]).max(initial=0) > 200
+                for n in names
+            ):
+                break
+        return [
+            Source(name, song.parents[name], self._read(song.stems[name], start, length))
+            for name in names
+        ]
+
+    def _clip(self, rng: np.random.Generator, label: str) -> Source:
+        """Fill a window with a label's clips, one after another with gaps."""
+        items: tuple[Clip, ...] = self.corpus.clips[label]
+        audio = np.zeros((2, self.samples), dtype=np.float32)
+        position = int(rng.integers(0, self.samples // 4))
+        while position < self.samples:
+            clip = items[rng.integers(len(items))].audio
+            piece = clip[: self.samples - position].T.astype(np.float32) / 32768
+            audio[:, position : position + piece.shape[1]] += piece
+            position += int(piece.shape[1] * rng.uniform(0.6, 1.5)) + 1
+        level = np.sqrt(np.mean(audio**2)) + 1e-6
+        return Source(label, label, audio * np.float32(0.05 / level))
+
+    def _read(self, stem: np.ndarray, start: int, length: int) -> np.ndarray:
+        window = np.asarray(stem[start : start + length]).T.astype(np.float32) / 32768
+        if window.shape[1] < length:
+            window = np.pad(window, ((0, 0), (0, length - window.shape[1])))
+        if length == self.samples:
+            return window
+        stretched = torch.nn.functional.interpolate(
+            torch.from_numpy(window)[None], size=self.samples, mode="linear", align_corners=True
+        )
+        return stretched[0].numpy()
+
+    def _colour(self, rng: np.random.Generator, sources: Sequence[Source]) -> Tensor:
+        """Return each source's gains `(sources, 2, 1, freq)`: level, pan and a smooth equaliser.
+
+        Sources of one family share level and equaliser half of the time, as in a real mix.
+        """
+        config = self.config
+        points = np.linspace(0, 1, 6)
+        axis = np.log1p(np.arange(FREQ_BINS)) / np.log1p(FREQ_BINS)
+        by_parent: dict[str, np.ndarray] = {}
+        rows = []
+        for source in sources:
+            if source.parent not in by_parent or rng.random() < 0.3:
+                level = rng.uniform(-config.gain_db, config.gain_db)
+                bands = rng.uniform(-1, 1, 6) * config.eq_db * (rng.random() < 0.6)
+                by_parent[source.parent] = level + np.interp(axis, points, bands)
+            pan = rng.uniform(-3, 3) if rng.random() < 0.5 else 0.0
+            curve = by_parent[source.parent]
+            rows.append(np.stack([curve + pan, curve - pan]))
+        gains = 10 ** (np.stack(rows) / 20)
+        return torch.from_numpy(gains.astype(np.float32))[:, :, None, :]
+
+    def _queries(self, rng: np.random.Generator, sources: Sequence[Source]) -> tuple[str, ...]:
+        """Choose what to ask for among what sounds."""
+        config = self.config
+        families = sorted({s.parent for s in sources if s.parent != "rest"})
+        fine = sorted(
+            {
+                name
+                for s in sources
+                if s.parent != "rest"
+                for name in (s.label, *self.wider.get(s.label, ()))
+                if name != s.parent
+            }
+        )
+        sung = {"vocals", "other"} <= {s.parent for s in sources}
+        pools = [list(rng.permutation(families)), list(rng.permutation(fine))]
+        chosen: list[str] = []
+        for _ in range(config.queries):
+            if self._events and rng.random() < config.absent:
+                chosen.append(str(rng.choice(self._absent(families, fine))))
+            elif sung and rng.random() < config.accompaniment:
+                chosen.append("accompaniment")
+            else:  # each family and each label once, as long as there are any
+                first = int(rng.random() < config.fine)
+                pool = pools[first] or pools[1 - first]
+                chosen.append(str(pool.pop()) if pool else str(rng.choice(chosen or families)))
+        return tuple(chosen)
+
+    def _answers(self, source: Source, query: str) -> bool:
+        """Whether a source belongs to what a query asks for."""
+        if query == "accompaniment":
+            return source.parent in (*STEM_PARENTS[1:], "rest")
+        return query in (source.label, source.parent, *self.wider.get(source.label, ()))
+
+    def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:
+        present = {*families, *fine}
+        return [label for label in self._events if label not in present]
+
+
+def _balance(songs: Sequence[Song]) -> np.ndarray:
+    """Probability of each song: by length and by how many families can be asked for.
+
+    Real and rendered songs get half of it each.
+    """
+    known = [len({p for p in song.parents.values() if p in STEM_PARENTS}) for song in songs]
+    weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)
+    rendered = np.array([song.rendered for song in songs], dtype=bool)
+    for group in (rendered, ~rendered):
+        if group.any():
+            weights[group] /= weights[group].sum()
+    return weights / weights.sum() if len(weights) else weights

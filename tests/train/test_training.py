@@ -1,0 +1,197 @@
+"""The training loop, the mixer and the supervised recipe, on a corpus that the tests make."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from separate.errors import DataError, OutputError
+from separate.models.unet import QueryUNet, UNetConfig
+from separate.train.data import Corpus, load_clips, load_corpus, load_song
+from separate.train.dev import DevSet, frame_sdr
+from separate.train.loop import LoopConfig, train
+from separate.train.mixing import MixConfig, Mixer
+from separate.train.supervised import Supervised, SupervisedConfig
+
+SECONDS = 6
+
+
+def write_song(folder: Path, stems: dict[str, str], licence: str = "free", seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for label in stems:
+        audio = rng.integers(-3000, 3000, size=(SECONDS * 44100, 2)).astype(np.int16)
+        np.save(folder / f"{label}.npy", audio)
+    info = {"stems": stems, "licence_class": licence, "rendered": False}
+    (folder / "song.json").write_text(json.dumps(info))
+
+
+@pytest.fixture
+def corpus_folder(tmp_path: Path) -> Path:
+    stems = {"lead_vocals": "vocals", "kick": "drums", "snare": "drums", "bass": "bass"}
+    write_song(tmp_path / "songs" / "one", {**stems, "piano": "other"})
+    write_song(tmp_path / "songs" / "two", {**stems, "rest": "rest"}, "nc", seed=1)
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    audio = np.random.default_rng(2).integers(-3000, 3000, (88200, 2)).astype(np.int16)
+    index = {}
+    for label in ("dog_bark", "rain"):
+        np.save(clips / f"{label}.npy", audio)
+        items = [{"name": "001", "start": 0, "stop": 44100}, {"name": "002", "start": 44100, "stop": 88200}]
+        index[label] = {"licence_class": "free", "file": f"{label}.npy", "clips": items}
+    (clips / "clips.json").write_text(json.dumps(index))
+    return tmp_path
+
+
+def test_corpus_keeps_to_the_licences(corpus_folder: Path) -> None:
+    free = load_corpus([corpus_folder])
+    assert [song.name for song in free.songs] == ["one"] and set(free.clips) == {"dog_bark", "rain"}
+    every = load_corpus([corpus_folder], ("free", "nc"), exclude=["one"])
+    assert [song.name for song in every.songs] == ["two"]
+    with pytest.raises(DataError, match="unknown licence"):
+        load_corpus([corpus_folder], ("fre",))
+    with pytest.raises(DataError, match="no songs or clips"):
+        load_corpus([corpus_folder / "songs"], ("research",))
+    with pytest.raises(DataError, match="no such folder"):
+        load_corpus([corpus_folder / "missing"])
+
+
+def test_damaged_songs_and_clips_are_named(corpus_folder: Path) -> None:
+    song = corpus_folder / "songs" / "one"
+    np.save(song / "kick.npy", np.zeros((10, 2), np.int16))
+    with pytest.raises(DataError, match="different lengths"):
+        load_song(song)
+    (song / "kick.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="damaged song"):
+        load_song(song)
+    index = corpus_folder / "clips" / "clips.json"
+    index.write_text("{")
+    with pytest.raises(DataError, match="damaged clips"):
+        load_clips(index, {"free"})
+
+
+@pytest.fixture
+def mixer(corpus_folder: Path) -> Mixer:
+    corpus = load_corpus([corpus_folder], ("free", "nc"))
+    return Mixer(corpus, MixConfig(frames=64, clips=0.3, fine=0.5, absent=0.2), seed=5)
+
+
+def test_examples_depend_on_their_number_alone(mixer: Mixer) -> None:
+    together, alone = mixer.batch([3, 4]), mixer.batch([4])
+    assert together.labels[1] == alone.labels[0]
+    torch.testing.assert_close(together.mixture[1], alone.mixture[0])
+    assert together.mixture.shape == (2, 2, 64, 1024)
+    assert together.targets.shape == (2, 3, 2, 64, 1024)
+    assert not torch.equal(together.mixture[0], together.mixture[1])
+
+
+def test_a_familys_target_holds_its_fine_stems(corpus_folder: Path) -> None:
+    corpus = load_corpus([corpus_folder / "songs"])
+    config = MixConfig(frames=64, queries=8, aligned=1.0, drop=0.0, fine=0.5, absent=0.0)
+    batch = Mixer(corpus, config).batch(range(6))
+    for labels, targets in zip(batch.labels, batch.targets, strict=True):
+        energy = dict(zip(labels, targets.abs().square().sum((1, 2, 3)), strict=True))
+        if "drums" in energy and "kick" in energy:
+            assert energy["drums"] > energy["kick"] > 0
+    assert {label for row in batch.labels for label in row} >= {"drums", "kick", "vocals"}
+
+
+def test_an_absent_source_is_silent(corpus_folder: Path) -> None:
+    corpus = load_corpus([corpus_folder])
+    config = MixConfig(frames=64, clips=0.0, event=0.0, absent=1.0)
+    batch = Mixer(corpus, config).batch([0])
+    assert set(batch.labels[0]) <= {"dog_bark", "rain"} and not batch.targets.abs().any()
+
+
+def vectors(corpus: Corpus) -> dict[str, Tensor]:
+    labels = {label for song in corpus.songs for label in song.stems}
+    labels |= {"vocals", "drums", "bass", "other", *corpus.clips}
+    eye = torch.eye(16)
+    return {label: eye[i : i + 1] for i, label in enumerate(sorted(labels))}
+
+
+def recipe(mixer: Mixer, seed: int = 0) -> Supervised:
+    torch.manual_seed(seed)
+    net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
+    nn.init.constant_(net.gate.bias, -100.0)
+    return Supervised(net, mixer, vectors(mixer.corpus), SupervisedConfig())
+
+
+def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> None:
+    made = recipe(mixer)
+    before = {name: value.clone() for name, value in made.model.voice.state_dict().items()}
+    first = float(made.loss([0])[0].detach())
+    train(made, LoopConfig(steps=6, batch=1, rate=1e-3, warmup=1), tmp_path / "run", log=str)
+    assert float(made.loss([0])[0].detach()) < first
+    for name, value in made.model.voice.state_dict().items():
+        if "film" not in name:
+            torch.testing.assert_close(value, before[name])
+
+
+def test_resuming_equals_going_on(mixer: Mixer, tmp_path: Path) -> None:
+    config = {"batch": 1, "rate": 1e-3, "warmup": 1}
+    whole = train(recipe(mixer), LoopConfig(steps=4, **config), tmp_path / "a", log=str)
+    train(recipe(mixer), LoopConfig(steps=2, **config), tmp_path / "b", log=str)
+    resumed = train(recipe(mixer, seed=9), LoopConfig(steps=4, **config), tmp_path / "b", log=str)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+class Tiny:
+    """The smallest recipe."""
+
+    def __init__(self, width: int = 1) -> None:
+        self.model = nn.Linear(width, 1)
+
+    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+        return self.model.weight.square().sum(), {}
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        return {"score": 1.0}
+
+    def groups(self) -> list[dict]:
+        return [{"params": list(self.model.parameters())}]
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    train(Tiny(), LoopConfig(steps=1), tmp_path, log=str)
+    with pytest.raises(DataError, match="another configuration"):
+        train(Tiny(width=2), LoopConfig(steps=2), tmp_path, log=str)
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(Tiny(), LoopConfig(steps=1), tmp_path, log=str)
+    old = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(state: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match="last one is kept"):
+        train(Tiny(), LoopConfig(steps=2), tmp_path, log=str)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == old
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_frame_sdr_by_hand() -> None:
+    reference = np.zeros((1, 300))
+    reference[:, :100], reference[:, 100:200] = 1.0, 0.5
+    estimate = reference.copy()
+    estimate[:, :100] = 0.9
+    estimate[:, 100:200] = 0.25
+    np.testing.assert_allclose(
+        frame_sdr(reference, estimate, rate=100), [20.0, 10 * np.log10(4)], atol=1e-6
+    )
+
+
+def test_dev_set_scores_a_perfect_separation_highest(corpus_folder: Path) -> None:
+    dev = DevSet([load_song(corpus_folder / "songs" / "one")], max_seconds=SECONDS)
+    mixture = dev.score(lambda mix: dict.fromkeys(("vocals", "drums", "bass", "other"), mix))
+    assert mixture["score"] < 0
+    assert set(mixture) == {"vocals", "drums", "bass", "other", "score"}
