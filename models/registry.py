@@ -25,6 +25,7 @@ from separate.models.spleeter import Spleeter, SpleeterConfig
 from separate.models.unet import QueryUNet, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
+SEPARATORS = ("query-unet", "spleeter")  # kinds that separate; others embed or tag
 _SCALE = "@scale"
 _LARGE = 4096  # tensors of at least so many numbers are stored with reduced precision
 
@@ -97,7 +98,7 @@ def find(name: str, folders: Iterable[Path] = ()) -> Path:
         if not Path(name).is_file():
             raise CheckpointError(f"{name}: no such file; give the path of a .safetensors model")
         return Path(name)
-    cards = {card.name: path for card, path in list_cards(folders)}
+    cards = {card.name: path for card, path in list_cards(folders) if card.kind in SEPARATORS}
     if name in cards:
         return cards[name]
     raise CheckpointError(
@@ -201,6 +202,7 @@ def save(
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         parameters = sum(t.numel() for t in state.values() if t.is_floating_point())
         data = {**asdict(card), "sha256": digest, "parameters": parameters}
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

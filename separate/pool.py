@@ -1,0 +1,149 @@
+"""A few processes that take one item at a time, and survive the death of one of them.
+
+In: a picklable worker and items. Out: results as they are done; None for an item whose process
+died, so that it is known which file did it.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.context import SpawnContext
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from separate.errors import Cancelled
+
+Worker = Callable[[Any, Callable[[float], None]], Any]  # (item, on_progress) -> result
+_POLL_SECONDS = 0.2
+
+_worker: Worker  # these three are set once, in a child process
+_messages: "SimpleQueue[tuple[int, float]]"
+_stop: Event
+
+
+def _start(worker: Worker, messages: "SimpleQueue[tuple[int, float]]", stop: Event) -> None:
+    """Begin a child process; Ctrl-C reaches it through its parent alone."""
+    global _worker, _messages, _stop
+    _worker, _messages, _stop = worker, messages, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.captureWarnings(True)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # the parent was killed; nobody wants the result
+
+
+def _run(number: int, item: Any) -> Any:
+    def on_progress(part: float) -> None:
+        if _stop.is_set():
+            raise Cancelled("stopped")
+        _messages.put((number, part))
+
+    on_progress(0.0)
+    return _worker(item, on_progress)
+
+
+class _Slot:
+    """One process, replaced when it dies."""
+
+    def __init__(self, worker: Worker, context: SpawnContext, stop: Event) -> None:
+        self._worker, self._context, self._stop = worker, context, stop
+        self._executor: ProcessPoolExecutor | None = None
+        self._messages: SimpleQueue[tuple[int, float]] | None = None
+
+    def submit(self, number: int, item: Any) -> "Future[Any]":
+        with _without_interrupts():  # the child inherits that
+            if self._executor is None:
+                self._messages = self._context.SimpleQueue()
+                self._executor = ProcessPoolExecutor(
+                    1,
+                    mp_context=self._context,
+                    initializer=_start,
+                    initargs=(self._worker, self._messages, self._stop),
+                )
+            return self._executor.submit(_run, number, item)
+
+    def messages(self) -> Iterator[tuple[int, float]]:
+        """Yield the progress reports that have come in."""
+        while self._messages is not None and not self._messages.empty():
+            yield self._messages.get()
+
+    def discard(self) -> None:
+        """Let go of the process, when it has ended or is idle."""
+        executor, self._executor, self._messages = self._executor, None, None
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def run_in_processes(
+    worker: Worker,
+    items: Sequence[tuple[int, Any]],
+    jobs: int,
+    on_progress: Callable[[int, float], None],
+) -> Generator[tuple[int, Any], None, None]:
+    """Work on items in several processes.
+
+    Args:
+        worker: Called as `worker(item, on_part)` in a process that keeps it for all its items.
+        items: (number, item), begun in this order.
+        jobs: Processes at most.
+        on_progress: Called here with an item's number and the part of it that is done.
+
+    Yields:
+        (number, result), or (number, None) where the process died.
+
+    Raises:
+        Whatever the worker raises; then, and when this iterator is closed, all processes are told
+        to stop and are waited for.
+    """
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    slots = [_Slot(worker, context, stop) for _ in range(min(jobs, len(items)))]
+    free, running = list(slots), dict[Future[Any], tuple[int, _Slot]]()
+    waiting = list(reversed(items))
+    try:
+        while waiting or running:
+            while free and waiting:
+                slot, (number, item) = free.pop(), waiting.pop()
+                running[slot.submit(number, item)] = (number, slot)
+            done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
+            for slot in slots:
+                for message in slot.messages():
+                    on_progress(*message)
+            for future in done:
+                number, slot = running.pop(future)
+                free.append(slot)
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    slot.discard()
+                    result = None
+                yield number, result
+    finally:
+        stop.set()
+        for slot in slots:
+            with suppress(Exception):
+                slot.discard()

@@ -1,0 +1,93 @@
+"""A separator without weights, and small sounds, for the tests of batches and the command line."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from separate.audio import write_audio
+from separate.errors import QueryError
+from separate.separator import check_queries
+from separate.settings import Settings
+from separate.stream import StreamBlock
+from separate.task import Task, make_task
+
+RATE = 8000
+
+
+@dataclass
+class FakeSeparator:
+    """Gives each query its share of the mixture, and obeys words in the queries."""
+
+    settings: Settings
+    model_sha256: str = "abc"
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        sample_rate: int,
+        channels: int,
+        queries: Sequence,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> "FakeStream":
+        queries = check_queries(queries)
+        if any(query.name == "unanswerable" for query in queries):
+            raise QueryError("this model separates no such thing; use --model default")
+        return FakeStream(blocks, [query.name for query in queries], on_progress)
+
+
+class FakeStream:
+    def __init__(self, blocks: Iterable[np.ndarray], names: list[str], on_progress) -> None:
+        self._blocks, self._names, self._on_progress = blocks, names, on_progress
+        self.presence = {name: 0.9 if name != "bagpipes" else 0.01 for name in names}
+
+    def __iter__(self) -> Iterator[StreamBlock]:
+        done = 0
+        for block in self._blocks:
+            for part in np.array_split(block, max(1, block.shape[1] // RATE), axis=1):
+                done += part.shape[1]
+                if "slow" in self._names:
+                    time.sleep(0.05)
+                if "deadly" in self._names and part.max() > 0.9:
+                    os._exit(9)
+                gain = 4.0 if "loud" in self._names else 0.5
+                estimates = np.stack([part * gain / (i + 1) for i in range(len(self._names))])
+                yield StreamBlock(estimates, part - part * gain)
+                if self._on_progress is not None:
+                    self._on_progress(done)
+
+
+def make_fake(settings: Settings) -> FakeSeparator:
+    return FakeSeparator(settings)
+
+
+def make_other_fake(settings: Settings) -> FakeSeparator:
+    return FakeSeparator(settings, "another")
+
+
+def sound(path: Path, seconds: float = 0.5, peak: float = 0.4, **options: object) -> Path:
+    """Write a tone, different for each name; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time_axis = np.arange(int(seconds * RATE)) / RATE
+    hz = 100 + sum(path.name.encode()) % 300
+    tone = peak * np.sin(2 * np.pi * hz * time_axis)
+    write_audio(path, np.stack([tone, -tone]).astype(np.float32), RATE, **options)
+    return path
+
+
+def task(folder: Path, *texts: str, **options: object) -> Task:
+    asked = {
+        key: options.pop(key)
+        for key in ("stems", "two_stems", "like", "exclude", "residual", "share")
+        if key in options
+    }
+    return make_task(folder, Settings(**options), texts=texts, **asked)  # type: ignore[arg-type]
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, hidden ones too, but for the record."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(p.relative_to(folder)) for p in found if p.name != "separate.jsonl")
