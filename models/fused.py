@@ -33,11 +33,11 @@ class TrunkQuery:
 
 @dataclass(frozen=True)
 class FusedQuery:
-    """A query prepared for both trunks."""
+    """A query prepared for the trunks that it needs."""
 
-    music: TrunkQuery
-    voice: TrunkQuery | None  # None where the gate is closed
     voice_share: float
+    music: TrunkQuery | None  # None where the voice trunks give all
+    voice: tuple[TrunkQuery, TrunkQuery] | None  # of voice and backing; None: the gate is closed
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ class FusedTrunk:
         x = torch.addcmul(shift, features.bottleneck, scale)
         for level in range(self.levels):
             y = _upsample(x, query.kernels[level], query.shifts[level], level)
-            x = torch.addcmul(y, features.shared[level], query.scales[level]).relu_()
+            y = torch.addcmul(y, features.shared[level], query.scales[level])
+            x = self.trunk.activate(level, y)
         head, last = self.trunk.head, self.trunk.norms[-1]
         return head(functional.pad(last(x), (3, 3, 3, 3)))
 
@@ -112,18 +113,21 @@ class FusedTrunk:
 
 
 class FusedUNet:
-    """Both trunks; the results equal `QueryUNet`'s to rounding."""
+    """All trunks; the results equal `QueryUNet`'s to rounding."""
 
     def __init__(self, net: QueryUNet) -> None:
         self.net = net
         self.music = FusedTrunk(net.music)
-        self.voice = FusedTrunk(net.voice)
+        self.voices = (FusedTrunk(net.voice), FusedTrunk(net.backing))
 
     def query(self, vector: Tensor) -> FusedQuery:
         """Prepare a query vector `(dim,)` for any number of windows."""
         share = float(self.net.voice_share(vector[None]))
+        voice, backing = self.voices
         return FusedQuery(
-            self.music.query(vector), self.voice.query(vector) if share > 0 else None, share
+            share,
+            self.music.query(vector) if share < 1 else None,
+            (voice.query(vector), backing.query(vector)) if share > 0 else None,
         )
 
     def estimate(self, magnitude: Tensor, queries: list[FusedQuery]) -> list[tuple[Tensor, Tensor]]:
@@ -137,14 +141,19 @@ class FusedUNet:
             For each query the two magnitudes, of the mixture's shape.
         """
         magnitude = magnitude.contiguous(memory_format=torch.channels_last)
-        music = self.music.encode(magnitude)
-        voice = self.voice.encode(magnitude) if any(query.voice for query in queries) else None
+        music = self.music.encode(magnitude) if any(q.music for q in queries) else None
+        sung = [t.encode(magnitude) for t in self.voices] if any(q.voice for q in queries) else []
         estimates = []
         for query in queries:
-            target, rest = self.music.decode(music, query.music).sigmoid_().chunk(2, dim=1)
-            if query.voice is not None and voice is not None:
-                sung = self.voice.decode(voice, query.voice).sigmoid_()
-                target = torch.lerp(target, sung, query.voice_share)
+            masks = None
+            if query.music is not None and music is not None:
+                masks = self.music.decode(music, query.music).sigmoid_()
+            if query.voice is not None:
+                parts = zip(self.voices, sung, query.voice, strict=True)
+                voice = torch.cat([t.decode(f, q) for t, f, q in parts], dim=1).sigmoid_()
+                masks = voice if masks is None else torch.lerp(masks, voice, query.voice_share)
+            assert masks is not None
+            target, rest = masks.chunk(2, dim=1)
             estimates.append((target * magnitude, rest * magnitude))
         return estimates
 

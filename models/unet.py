@@ -3,10 +3,10 @@
 In: magnitude `(batch, 2, frames, 1024)` of a stereo mixture and a query vector `(batch, dim)`.
 Out: two estimates of the same shape, the target's and the rest's; the mask is their Wiener ratio.
 
-Two trunks, each a Spleeter U-Net made conditional: `music` (started from the accompaniment net)
-estimates target and rest of every query; `voice` (started from the vocals net) estimates the target
-of queries that mean a voice. A gate read off the query says how much of the target comes from
-`voice`, so that what the open vocals net knows is neither lost nor paid for by the other queries.
+Three trunks, each a Spleeter U-Net made conditional. `music` (started from the accompaniment net)
+estimates target and rest of any query. `voice` and `backing` (the open vocals and accompaniment
+nets) estimate target and rest of queries that mean a voice. A gate read off the query chooses
+between them, so that what the open nets know of voices is neither lost nor paid for by the others.
 
 A trunk's encoder does not see the query, and neither does the skips' half of each decoder level:
 both are computed once for all queries. The query enters by feature-wise affine modulation (FiLM,
@@ -27,10 +27,10 @@ from separate.models.spleeter import (
     Decoder,
     Encoder,
     SameTransposedConv,
-    activations,
 )
 
 SUBPIXEL_LEVEL = 4  # from this decoder level on, convolutions run at the lower resolution
+_LAST_SLOPE = 0.2  # of the music trunk's last activation: a ReLU there dies early in training
 _GATE_CLOSED = 0.02  # below, the voice trunk is not run; above 1 - this, it is the target alone
 _WIENER_EPS = 1e-10
 
@@ -50,10 +50,6 @@ class Features:
 
     bottleneck: Tensor  # (batch, 512, frames / 64, 16)
     skips: tuple[Tensor, ...]  # the skips' half of decoder levels 1..5, before bias
-
-    def select(self, chosen: Tensor) -> "Features":
-        """Keep the batch items for which `chosen` `(batch,)` is true."""
-        return Features(self.bottleneck[chosen], tuple(skip[chosen] for skip in self.skips))
 
 
 class Film(nn.Module):
@@ -104,11 +100,12 @@ def subpixel_kernel(weight: Tensor) -> Tensor:
 class Trunk(nn.Module):
     """A Spleeter U-Net with a query: shared encoder, FiLM decoder, `outputs` logit channels."""
 
-    def __init__(self, config: UNetConfig, last_channels: int, outputs: int) -> None:
+    def __init__(
+        self, config: UNetConfig, last_channels: int, outputs: int, last_slope: float = 0.0
+    ) -> None:
         super().__init__()
-        down, up = activations("leaky_relu")
-        self.encoder = Encoder(down)
-        self.activation = up
+        self.encoder = Encoder(nn.LeakyReLU(0.2))
+        self.last_slope = last_slope
         channels = self.widths = (*DECODER_CHANNELS[:-1], last_channels)
         self.skip_widths = (0, *reversed(ENCODER_CHANNELS[:-1]))
         inputs = (ENCODER_CHANNELS[-1], *channels[:-1])
@@ -142,10 +139,15 @@ class Trunk(nn.Module):
             if level > 0:
                 y = y + features.skips[level - 1]
             scale, shift = film[level + 1]
-            x = norm(self.activation(y * scale + shift))
+            x = norm(self.activate(level, y * scale + shift))
             if level < DROPOUT_LEVELS:
                 x = functional.dropout(x, 0.5, self.training)
         return self.head(functional.pad(x, (3, 3, 3, 3)))
+
+    def activate(self, level: int, x: Tensor) -> Tensor:
+        """ReLU, leaky at the last level, in place."""
+        last = level == len(self.widths) - 1
+        return functional.leaky_relu_(x, self.last_slope) if last else functional.relu_(x)
 
     def _conv(self, level: int, x: Tensor, skip: bool) -> Tensor:
         weight = self.weight(level, skip)
@@ -162,42 +164,45 @@ class Trunk(nn.Module):
         return self.convs[level].get_parameter("bias")
 
     def start_from(self, encoder: Encoder, decoder: Decoder) -> None:
-        """Copy an open net; extra channels of the last level start as copies of its one channel."""
+        """Copy an open net; a last level of another width keeps its random weights."""
         self.encoder.load_state_dict(encoder.state_dict())
-        for level, (conv, norm) in enumerate(zip(decoder.convs, decoder.norms, strict=True)):
-            repeats = self.widths[level] // DECODER_CHANNELS[level]
-            for name, value in conv.state_dict().items():
-                copies = (
-                    value.repeat(1, repeats, 1, 1) if value.dim() == 4 else value.repeat(repeats)
-                )
-                self.convs[level].get_parameter(name).data = copies
-            own = self.norms[level].state_dict()
-            for name, value in norm.state_dict().items():
-                own[name].copy_(value.repeat(repeats) if value.dim() else value)
-        channels, outputs = self.head.in_channels, self.head.out_channels
-        head = decoder.head.get_parameter("weight").data
-        self.head.weight.data = head.repeat(outputs // 2, channels, 1, 1) / channels
-        self.head.get_parameter("bias").data = decoder.head.state_dict()["bias"].repeat(
-            outputs // 2
-        )
-        if channels > 1:  # break the symmetry of the copies
-            last = self.convs[-1].get_parameter("weight")
-            last.data *= 1 + 0.1 * torch.randn_like(last)
+        whole = self.widths[-1] == DECODER_CHANNELS[-1]
+        for level in range(len(self.widths) if whole else len(self.widths) - 1):
+            self.convs[level].load_state_dict(decoder.convs[level].state_dict())
+            self.norms[level].load_state_dict(decoder.norms[level].state_dict())
+        if whole:
+            self.head.load_state_dict(decoder.head.state_dict())
+
+    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
+        """Set the last level's normalisation by what its random weights make of real mixtures.
+
+        Args:
+            magnitude: `(batch, 2, frames, 1024)`.
+            query: `(batch, dim)`.
+        """
+        last = self.norms[-1]
+        with torch.no_grad():
+            last.train()
+            last.momentum = None  # type: ignore[assignment]  # the plain average
+            last.reset_running_stats()  # type: ignore[operator]
+            self.decode(self.encode(magnitude), query)
+            last.eval()
 
 
 class QueryUNet(nn.Module):
-    """Both trunks and the gate between them."""
+    """The three trunks and the gate between them."""
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
         self.config = config or UNetConfig()
-        self.music = Trunk(self.config, self.config.last_channels, outputs=4)
-        self.voice = Trunk(self.config, 1, outputs=2)
+        self.music = Trunk(self.config, self.config.last_channels, 4, _LAST_SLOPE)
+        self.voice = Trunk(self.config, last_channels=1, outputs=2)
+        self.backing = Trunk(self.config, last_channels=1, outputs=2)
         self.gate = nn.Linear(self.config.query_dim, 1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def voice_share(self, query: Tensor) -> Tensor:
-        """Return how much of the target the voice trunk gives, `(batch,)` in 0..1."""
+        """Return how much of the estimates the voice trunks give, `(batch,)` in 0..1."""
         share = self.gate(query).squeeze(-1).sigmoid()
         span = 1 - 2 * _GATE_CLOSED
         return ((share - _GATE_CLOSED) / span).clamp(0, 1)
@@ -212,27 +217,30 @@ class QueryUNet(nn.Module):
         Returns:
             Target and rest, each of the magnitude's shape and between 0 and the magnitude.
         """
-        return self.estimate(magnitude, self.encode(magnitude, query), query)
-
-    def encode(self, magnitude: Tensor, query: Tensor) -> tuple[Features, Features | None]:
-        """Compute what all queries share; the voice trunk only where some query wants it."""
-        wants_voice = bool((self.voice_share(query) > 0).any())
-        music = self.music.encode(magnitude)
-        return music, self.voice.encode(magnitude) if wants_voice else None
-
-    def estimate(
-        self, magnitude: Tensor, features: tuple[Features, Features | None], query: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Decode one query per batch item; arguments and result as in `forward`."""
-        music, voice = features
-        target, rest = self.music.decode(music, query).sigmoid().chunk(2, dim=1)
-        share = self.voice_share(query)[:, None, None, None]
-        if voice is not None and bool((share > 0).any()):
-            chosen = share.flatten() > 0
-            sung = self.voice.decode(voice.select(chosen), query[chosen]).sigmoid()
-            blended = target[chosen] + share[chosen] * (sung - target[chosen])
-            target = target.index_put((chosen.nonzero().squeeze(1),), blended)
+        share = self.voice_share(query)
+        target, rest = torch.zeros_like(magnitude), torch.zeros_like(magnitude)
+        for chosen, weight, masks in (
+            (share < 1, 1 - share, self.music_masks),
+            (share > 0, share, self.voice_masks),
+        ):
+            if bool(chosen.any()):
+                part = masks(magnitude[chosen], query[chosen])
+                scaled = weight[chosen, None, None, None] * part
+                index = (chosen.nonzero().squeeze(1),)
+                target = target.index_put(index, target[chosen] + scaled[:, :2])
+                rest = rest.index_put(index, rest[chosen] + scaled[:, 2:])
         return target * magnitude, rest * magnitude
+
+    def music_masks(self, magnitude: Tensor, query: Tensor) -> Tensor:
+        """The music trunk's masks of target and rest, `(batch, 4, frames, 1024)`."""
+        return self.music.decode(self.music.encode(magnitude), query).sigmoid()
+
+    def voice_masks(self, magnitude: Tensor, query: Tensor) -> Tensor:
+        """The voice trunks' masks of target and rest, `(batch, 4, frames, 1024)`."""
+        logits = [
+            trunk.decode(trunk.encode(magnitude), query) for trunk in (self.voice, self.backing)
+        ]
+        return torch.cat(logits, dim=1).sigmoid()
 
 
 def wiener_mask(target: Tensor, rest: Tensor) -> Tensor:

@@ -25,7 +25,10 @@ def test_the_same_estimates() -> None:
                 torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
 
 
-def test_a_closed_gate_runs_no_voice_trunk() -> None:
+def test_the_gate_decides_which_trunks_run() -> None:
     net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
     net.gate.bias.fill_(-100)
     assert FusedUNet(net).query(torch.ones(8)).voice is None
+    net.gate.bias.fill_(100)
+    query = FusedUNet(net).query(torch.ones(8))
+    assert query.music is None and query.voice is not None

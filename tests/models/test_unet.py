@@ -30,11 +30,11 @@ def test_subpixel_equals_transposed_convolution() -> None:
     torch.testing.assert_close(slow, fast, atol=1e-4, rtol=1e-4)
 
 
-def test_started_from_open_nets_every_query_gets_their_estimates(net: QueryUNet) -> None:
+def test_started_from_open_nets_voices_get_their_estimates(net: QueryUNet) -> None:
     torch.manual_seed(1)
     vocals, accompaniment = (randomised(SpleeterUNet()) for _ in range(2))
-    fresh = randomised(QueryUNet(UNetConfig(query_dim=8, film_dim=16, last_channels=1)))
-    fresh.music.start_from(accompaniment.encoder, accompaniment.decoder)
+    fresh = randomised(QueryUNet(SMALL))
+    fresh.backing.start_from(accompaniment.encoder, accompaniment.decoder)
     fresh.voice.start_from(vocals.encoder, vocals.decoder)
     torch.nn.init.constant_(fresh.gate.bias, 100.0)
     magnitude = torch.rand(1, 2, 64, 1024)
