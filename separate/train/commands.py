@@ -25,9 +25,6 @@ def supervised(
     batch: Annotated[int, typer.Option(help="Examples a step.")] = 2,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 3e-4,
     decay_steps: Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")] = 0,
-    voice_rate: Annotated[
-        float, typer.Option(help="Rate of the voice trunk, as a multiple; 0 freezes it.")
-    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Of initial weights and examples.")] = 0,
     threads: Annotated[int, typer.Option(help="Processor threads; 0: all.")] = 0,
     device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")] = "cpu",
@@ -47,7 +44,6 @@ def supervised(
         init=init,
         dev=tuple(dev or ()),
         licences=tuple(part.strip() for part in licences.split(",")),
-        voice_multiple=voice_rate,
         threads=threads,
         device=device,
         name=name,

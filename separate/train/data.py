@@ -27,6 +27,7 @@ class Song:
     licence_class: str
     samples: int
     rendered: bool = False  # every sound in it is labelled finely
+    sources: tuple[str, ...] = ()  # what it was made of, with authors, for the credits
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Corpus:
 
     songs: tuple[Song, ...]
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
-    clip_classes: frozenset[str] = frozenset()  # licence classes of the clips
+    clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
 
     @property
     def hours(self) -> float:
@@ -73,7 +74,7 @@ def load_corpus(
         )
     songs: list[Song] = []
     clips: dict[str, tuple[Clip, ...]] = {}
-    classes: set[str] = set()
+    clip_licences: dict[str, tuple[str, str]] = {}
     for folder in folders:
         if not Path(folder).is_dir():
             raise DataError(f"{folder}: no such folder; run `separate data` first")
@@ -84,12 +85,12 @@ def load_corpus(
         for index in sorted(Path(folder).rglob("clips.json")):
             for label, (licence, items) in load_clips(index, allowed).items():
                 clips[label] = clips.get(label, ()) + items
-                classes.add(licence)
+                clip_licences[label] = licence
     if not songs and not clips:
         raise DataError(
             f"no songs or clips of licence {sorted(allowed)} in {list(map(str, folders))}"
         )
-    return Corpus(tuple(songs), clips, frozenset(classes))
+    return Corpus(tuple(songs), clips, clip_licences)
 
 
 def load_song(folder: Path) -> Song:
@@ -114,16 +115,19 @@ def load_song(folder: Path) -> Song:
         licence_class=info.get("licence_class", "research"),
         samples=lengths.pop(),
         rendered=bool(info.get("rendered", False)),
+        sources=tuple(part.strip() for part in str(info.get("source", "")).split(";")),
     )
 
 
-def load_clips(index: Path, licences: set[str]) -> dict[str, tuple[str, tuple[Clip, ...]]]:
-    """Map the clips that an index describes: label -> (licence class, clips).
+def load_clips(
+    index: Path, licences: set[str]
+) -> dict[str, tuple[tuple[str, str], tuple[Clip, ...]]]:
+    """Map the clips that an index describes: label -> ((licence class, its words), clips).
 
     The index maps each label to `{"licence_class": ..., "file": "<label>.npy", "clips":
     [{"name", "start", "stop"}, ...]}` in samples.
     """
-    found: dict[str, tuple[str, tuple[Clip, ...]]] = {}
+    found: dict[str, tuple[tuple[str, str], tuple[Clip, ...]]] = {}
     try:
         for label, entry in json.loads(index.read_text()).items():
             if entry["licence_class"] in licences:
@@ -132,7 +136,8 @@ def load_clips(index: Path, licences: set[str]) -> dict[str, tuple[str, tuple[Cl
                     Clip(audio[item["start"] : item["stop"]], item["name"])
                     for item in entry["clips"]
                 )
-                found[label] = (entry["licence_class"], tuple(clips))
+                licence = (entry["licence_class"], str(entry.get("license", "")))
+                found[label] = (licence, tuple(clips))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{index}: damaged clips ({error}); cache them again") from error
     return found

@@ -47,6 +47,7 @@ class MixConfig:
     fine: float = 0.3  # probability of a fine label instead of its stem family
     absent: float = 0.05  # probability that a query names something that is not there
     accompaniment: float = 0.04  # probability that a query asks for all but the vocals
+    voices: float = 0.1  # probability that an example with voices may ask for them
     gain_db: float = 6.0  # each source's gain, +-, on top of the song's own balance
     eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
@@ -227,12 +228,14 @@ class Mixer:
     def _queries(self, rng: np.random.Generator, sources: Sequence[Source]) -> tuple[str, ...]:
         """Choose what to ask for among what sounds."""
         config = self.config
-        families = sorted({s.parent for s in sources if s.parent != "rest"})
+        askable = [s for s in sources if s.parent != "rest"]
+        if rng.random() >= config.voices:  # the open nets know voices; spend time on the others
+            askable = [s for s in askable if s.parent != "vocals"] or askable
+        families = sorted({s.parent for s in askable})
         fine = sorted(
             {
                 name
-                for s in sources
-                if s.parent != "rest"
+                for s in askable
                 for name in (s.label, *self.wider.get(s.label, ()))
                 if name != s.parent
             }

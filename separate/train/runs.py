@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +23,13 @@ from separate.separator import STEMS
 from separate.settings import Settings
 from separate.sources import wrap
 from separate.stream import overlap_add
+from separate.train.cards import described, licence_of
 from separate.train.data import Corpus, load_corpus, load_song
 from separate.train.dev import DevSet
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MixConfig, Mixer
 from separate.train.supervised import Supervised, SupervisedConfig
-from separate.weights import fetch
+from separate.weights import fetch, models_dir
 
 _SPLEETER_NOTICE = (
     "Started from Spleeter's pretrained 2stems model, Copyright (c) 2019-present Deezer SA, MIT."
@@ -46,12 +46,12 @@ class SupervisedRun:
     init: str = "spleeter-2stems"
     dev: tuple[str, ...] = ()  # names of songs held out
     licences: tuple[str, ...] = ("free", "sharealike")
-    voice_multiple: float = 0.0
     threads: int = 0
     device: str = "cpu"
     name: str = "mine"
     precision: str = "int8"
     mix: MixConfig = field(default_factory=MixConfig)
+    recipe: SupervisedConfig = field(default_factory=SupervisedConfig)
 
 
 def run_supervised(
@@ -71,17 +71,18 @@ def run_supervised(
     corpus = load_corpus(plan.folders, plan.licences, exclude=plan.dev)
     log(f"{len(corpus.songs)} songs, {corpus.hours:.2f} h, {len(corpus.clips)} labels of clips")
     encoder = load_encoder("embedded")
-    model, teacher, notices = initial(plan.init, encoder)
+    model, notices = initial(plan.init, encoder)
     dev = DevSet([load_song(_song_folder(plan.folders, name)) for name in plan.dev])
     recipe = Supervised(
         model,
         Mixer(corpus, plan.mix, loop.seed, wider_labels(corpus)),
         phrase_vectors(corpus, encoder),
-        SupervisedConfig(voice_multiple=plan.voice_multiple),
-        teacher=teacher,
+        plan.recipe,
         evaluate=lambda net: dev.score(stems_separator(net)),
         device=plan.device,
     )
+    if plan.init in ("random", "spleeter-2stems"):
+        recipe.calibrate()
     started = time.monotonic()
     best = train(recipe, loop, plan.run, log=log)
     card = Card(
@@ -89,7 +90,7 @@ def run_supervised(
         kind="query-unet",
         summary="Query-conditioned U-Net: any query in words or by example.",
         config=asdict(model.config),
-        licence=_licence(corpus),
+        licence=licence_of(corpus),
         query_encoder=encoder.name,
         initialised_from=plan.init,
         notices=notices,
@@ -103,35 +104,33 @@ def run_supervised(
     return path
 
 
-def initial(name: str, encoder: Encoder) -> tuple[QueryUNet, Spleeter | None, tuple[str, ...]]:
-    """Return the model to start from, its teacher against forgetting, and notices to carry."""
+def initial(name: str, encoder: Encoder) -> tuple[QueryUNet, tuple[str, ...]]:
+    """Return the model to start from and the notices that it carries.
+
+    Args:
+        name: "random", "spleeter-2stems", or the name or path of a query model.
+        encoder: The query net whose vectors will condition it.
+
+    Raises:
+        DataError: The model is none that answers queries.
+        WeightsError: Spleeter's weights can't be fetched.
+    """
+    if name not in ("random", "spleeter-2stems"):
+        loaded, card = registry.load(registry.find(name, [models_dir()]))
+        if not isinstance(loaded, QueryUNet):
+            raise DataError(f"--init {name}: not a query model; take default or spleeter-2stems")
+        return loaded, card.notices
+    model = QueryUNet(UNetConfig(query_dim=encoder.dim))
+    fit_gate(model, encoder)
     if name == "random":
-        model = QueryUNet(UNetConfig(query_dim=encoder.dim))
-        fit_gate(model, encoder)
-        return model, None, ()
-    if name == "spleeter-2stems":
-        nets = load_teacher()
-        model = QueryUNet(UNetConfig(query_dim=encoder.dim))
-        model.music.start_from(
-            nets.nets["accompaniment"].encoder, nets.nets["accompaniment"].decoder
-        )
-        model.voice.start_from(nets.nets["vocals"].encoder, nets.nets["vocals"].decoder)
-        fit_gate(model, encoder)
-        return model, nets, (_SPLEETER_NOTICE,)
-    from separate.weights import models_dir
-
-    loaded, card = registry.load(registry.find(name, [models_dir()]))
-    if not isinstance(loaded, QueryUNet):
-        raise DataError(f"--init {name}: not a query model; take default or spleeter-2stems")
-    loaded.requires_grad_(True)
-    return loaded, load_teacher() if card.notices else None, card.notices
-
-
-def load_teacher() -> Spleeter:
-    """Fetch Spleeter's two-stem model, once, and load it."""
-    nets, _ = registry.load(fetch("spleeter-2stems"))
-    assert isinstance(nets, Spleeter)
-    return nets
+        return model, ()
+    opened, _ = registry.load(fetch("spleeter-2stems"))
+    assert isinstance(opened, Spleeter)
+    vocals, accompaniment = (opened.nets[stem] for stem in ("vocals", "accompaniment"))
+    model.voice.start_from(vocals.encoder, vocals.decoder)
+    for trunk in (model.backing, model.music):
+        trunk.start_from(accompaniment.encoder, accompaniment.decoder)
+    return model, (_SPLEETER_NOTICE,)
 
 
 def fit_gate(model: QueryUNet, encoder: Encoder) -> None:
@@ -199,37 +198,6 @@ def stems_separator(net: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
         return dict(zip(STEMS, whole[:-1], strict=True))
 
     return separate
-
-
-def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
-    """What a card says of its training data: songs by licence class, clips by label."""
-    rows: list[dict[str, Any]] = []
-    for licence in sorted({song.licence_class for song in corpus.songs}):
-        for rendered in (False, True):
-            songs = [
-                s for s in corpus.songs if s.licence_class == licence and s.rendered == rendered
-            ]
-            if songs:
-                rows.append(
-                    {
-                        "dataset": "rendered songs" if rendered else "songs with stems",
-                        "licence_class": licence,
-                        "songs": len(songs) if rendered else sorted(song.name for song in songs),
-                        "hours": round(sum(s.samples for s in songs) / 44100 / 3600, 2),
-                    }
-                )
-    if corpus.clips:
-        rows.append({"dataset": "labelled clips", "labels": sorted(corpus.clips)})
-    return tuple(rows)
-
-
-def _licence(corpus: Corpus) -> str:
-    classes = {song.licence_class for song in corpus.songs} | set(corpus.clip_classes)
-    if "research" in classes:
-        return "research use only"
-    if "nc" in classes:
-        return "CC-BY-NC-SA-4.0"
-    return "CC-BY-SA-4.0" if "sharealike" in classes else "MIT"
 
 
 def _song_folder(folders: Iterable[Path], name: str) -> Path:

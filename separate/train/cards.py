@@ -1,0 +1,57 @@
+"""What a model's card says of its training data: names, hours, licences, credits.
+
+In: a corpus. Out: plain values for `Card.trained_on` and `Card.licence`.
+"""
+
+from typing import Any
+
+from separate.train.data import Corpus, Song
+
+
+def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
+    """List songs by origin and licence class, then clips, each with the credits it asks for."""
+    rows: list[dict[str, Any]] = []
+    groups = sorted({(song.rendered, song.licence_class) for song in corpus.songs})
+    for rendered, licence in groups:
+        songs = [
+            song
+            for song in corpus.songs
+            if (song.rendered, song.licence_class) == (rendered, licence)
+        ]
+        rows.append(
+            {
+                "dataset": "rendered songs" if rendered else "songs with stems",
+                "split": "train",
+                "songs": [] if rendered else sorted(song.name for song in songs),
+                "count": len(songs),
+                "hours": round(sum(song.samples for song in songs) / 44100 / 3600, 2),
+                "licence_class": licence,
+                "credits": _credits(songs),
+            }
+        )
+    if corpus.clips:
+        rows.append(
+            {
+                "dataset": "labelled clips",
+                "split": "train",
+                "songs": [],
+                "labels": sorted(corpus.clips),
+                "credits": sorted({words for _, words in corpus.clip_licences.values() if words}),
+            }
+        )
+    return tuple(rows)
+
+
+def licence_of(corpus: Corpus) -> str:
+    """Return the licence that weights trained on a corpus must carry."""
+    classes = {song.licence_class for song in corpus.songs}
+    classes |= {licence for licence, _ in corpus.clip_licences.values()}
+    if "research" in classes:
+        return "research use only"
+    if "nc" in classes:
+        return "CC-BY-NC-SA-4.0"
+    return "CC-BY-SA-4.0" if "sharealike" in classes else "MIT"
+
+
+def _credits(songs: list[Song]) -> list[str]:
+    return sorted({source for song in songs for source in song.sources if source})
