@@ -1,0 +1,1 @@
+"""Scores and benchmarks: data set readers, metrics, oracles, side-by-side timings, tables."""

@@ -1,0 +1,221 @@
+"""Songs with their stems; comes in: a folder; goes out: songs, read one at a time.
+
+Two layouts are told apart by what a song's folder holds:
+
+- any stems folder: one audio file a stem; `song.json` maps each file's name to its parent stem
+  (`{"stems": {"lead_vocals": "vocals", ...}}`, or that inner object alone); without it the names
+  of the files tell. The mixture is the sum of the stems unless there is a `mixture` file;
+- MUSDB18-HQ: `mixture.wav`, `vocals.wav`, `drums.wav`, `bass.wav`, `other.wav`, which is the same
+  without `song.json`.
+
+Songs stand in the folder itself or in one folder a split (`train`, `valid`, `test`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from separate.audio import AUDIO_EXTENSIONS, read_audio
+from separate.errors import DataError
+
+STEMS = ("vocals", "drums", "bass", "other")
+ACCOMPANIMENT = "accompaniment"  # everything but the vocals
+_MIXTURE_NAMES = ("mixture", "mix")
+
+
+@dataclass(frozen=True)
+class Song:
+    """A song in memory; all arrays are float32 `(channels, time)` of one shape."""
+
+    name: str
+    sample_rate: int  # Hz
+    mixture: np.ndarray
+    references: dict[str, np.ndarray]  # by parent stem
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.mixture.shape[-1] / self.sample_rate
+
+    def with_accompaniment(self) -> "Song":
+        """Add the sum of everything but the vocals as a reference of its own."""
+        rest = [audio for stem, audio in self.references.items() if stem != "vocals"]
+        if not rest or "vocals" not in self.references or ACCOMPANIMENT in self.references:
+            return self
+        references = {**self.references, ACCOMPANIMENT: sum_parts(rest)}
+        return Song(self.name, self.sample_rate, self.mixture, references)
+
+
+class SongSource(Protocol):
+    """A song that can be read when its turn comes."""
+
+    @property
+    def name(self) -> str:
+        """Its title, unique within its split."""
+
+    @property
+    def split(self) -> str:
+        """Its split, or nothing."""
+
+    def load(self) -> Song:
+        """Read it.
+
+        Raises:
+            SeparateError: It is damaged; the others are not concerned.
+        """
+
+
+@dataclass(frozen=True)
+class SongFolder:
+    """One song: a folder of stems."""
+
+    folder: Path
+    split: str = ""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def load(self) -> Song:
+        """Read and sum the stems by parent.
+
+        Raises:
+            DataError: `song.json` is malformed, names a stem that is not there, or the files
+                differ in sample rate.
+            InputError: An audio file is damaged.
+        """
+        files = {path.stem: path for path in audio_files(self.folder)}
+        mixture_file = next((files.pop(name) for name in _MIXTURE_NAMES if name in files), None)
+        parents = self._parents(files)
+        grouped: dict[str, list[np.ndarray]] = {}
+        rates: dict[int, Path] = {}
+        for label, parent in parents.items():
+            audio, rate = read_audio(files[label])
+            rates[rate] = files[label]
+            grouped.setdefault(parent, []).append(audio)
+        if mixture_file is not None:
+            mixture, rate = read_audio(mixture_file)
+            rates[rate] = mixture_file
+        if len(rates) != 1:
+            found = ", ".join(f"{path.name} {rate} Hz" for rate, path in sorted(rates.items()))
+            raise DataError(f"{self.folder}: its files differ in sample rate ({found})")
+        stems = {parent: sum_parts(parts) for parent, parts in grouped.items()}
+        order = sorted(stems, key=lambda stem: (STEMS.index(stem) if stem in STEMS else 9, stem))
+        given = [mixture] if mixture_file is not None else []
+        aligned = align([*(stems[stem] for stem in order), *given])
+        mixture = aligned[-1] if given else sum_parts(aligned)
+        return Song(self.name, next(iter(rates)), mixture, dict(zip(order, aligned, strict=False)))
+
+    def _parents(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """Map each stem label to its parent."""
+        path = self.folder / "song.json"
+        if not path.is_file():
+            if not files:
+                raise DataError(f"{self.folder}: holds no stems, only a mixture")
+            return {label: _parent_by_name(label) for label in files}
+        try:
+            data: Any = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not readable JSON ({error})") from error
+        stems = data.get("stems", data) if isinstance(data, dict) else None
+        if (
+            not isinstance(stems, dict)
+            or not stems
+            or not all(isinstance(parent, str) for parent in stems.values())
+        ):
+            raise DataError(f'{path}: must hold {{"stems": {{"label": "parent", ...}}}}')
+        missing = sorted(set(stems) - set(files))
+        if missing:
+            raise DataError(f"{self.folder}: has no audio file for the stem {missing[0]!r}")
+        return stems
+
+
+def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
+    """List the songs of a folder without reading them.
+
+    Args:
+        path: A folder of songs, of splits, or one song.
+        split: Take only this split; None takes all.
+
+    Returns:
+        Songs sorted by split and name.
+
+    Raises:
+        DataError: There is no such folder, split, or song.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; give a folder with one folder a song")
+    if split is None and audio_files(path):
+        return [SongFolder(path, path.parent.name)]
+    songs = []
+    for folder in _folders(path):
+        if audio_files(folder):
+            songs.append(SongFolder(folder, path.name))
+        else:
+            songs += [SongFolder(sub, folder.name) for sub in _folders(folder) if audio_files(sub)]
+    if split is not None:
+        splits = sorted({song.split for song in songs})
+        songs = [song for song in songs if song.split == split]
+        if not songs:
+            raise DataError(f"{path}: no split {split!r}; there is {', '.join(splits) or 'none'}")
+    if not songs:
+        raise DataError(f"{path}: holds no folder with audio files; give one folder a song")
+    return songs
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Return the sound files that stand directly in a folder, sorted."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in AUDIO_EXTENSIONS
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+
+
+def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Bring `(channels, time)` arrays to one shape: mono is repeated, the end padded with zeros.
+
+    Raises:
+        DataError: The numbers of channels do not fit (stereo beside 5.1).
+    """
+    length = max(array.shape[1] for array in arrays)
+    channels = max(array.shape[0] for array in arrays)
+    result = []
+    for array in arrays:
+        if array.shape[0] not in (1, channels):
+            raise DataError(f"{array.shape[0]} and {channels} channels can't be summed; fix one")
+        padded = np.pad(array, ((0, 0), (0, length - array.shape[1])))
+        result.append(padded if len(padded) == channels else np.repeat(padded, channels, axis=0))
+    return result
+
+
+def sum_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Add `(channels, time)` arrays up; a new float32 array."""
+    total = np.zeros_like(align(parts)[0], dtype=np.float64)
+    for part in align(parts):
+        total += part
+    return total.astype(np.float32)
+
+
+def _parent_by_name(label: str) -> str:
+    """The parent stem that a file's name tells; "other" where it tells nothing."""
+    from separate.queries.vocabulary import label_of
+
+    if label in STEMS:
+        return label
+    try:
+        return label_of(label).stem or "other"
+    except KeyError:
+        return "other"
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -1,0 +1,79 @@
+"""What evaluation and benchmarks need of the insides, published: `evals` imports only `separate`.
+
+In: nothing, or names of models. Out: the transform that the models use, their masks' way onto a
+spectrum, a separator without training, torchaudio, and cards.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from separate.models.registry import Card, find, list_cards, read_card, write_card
+from separate.models.stft import StftConfig, istft, stft
+from separate.separator import Separator
+from separate.settings import Settings
+from separate.sources import apply_mask
+from separate.sources import random_model as untrained
+
+__all__ = [
+    "Card",
+    "StftConfig",
+    "apply_mask",
+    "cards_by_name",
+    "istft",
+    "model_cards",
+    "random_model",
+    "read_card_file",
+    "stft",
+    "torchaudio",
+    "write_card_file",
+]
+
+SEPARATORS = ("query-unet", "spleeter", "ibm-cnn")  # kinds that separate; others embed or tag
+
+
+def random_model(settings: Settings) -> Separator:
+    """Return a separator with the default architecture and random weights, to time it."""
+    return Separator(settings, sources=[untrained(settings)])
+
+
+def cards_by_name() -> dict[str, Card]:
+    """Return the cards of all separators that are on this machine, shipped ones first."""
+    from separate.weights import models_dir
+
+    cards = [card for card, _ in list_cards([models_dir()])]
+    return {card.name: card for card in cards if card.kind in SEPARATORS}
+
+
+def model_cards(names: str | Sequence[str]) -> list[Card]:
+    """Return the cards of models given by name or path, comma-separated for an average.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    from separate.weights import models_dir
+
+    parts = names.split(",") if isinstance(names, str) else names
+    return [read_card(find(name.strip(), [models_dir()]).with_suffix(".json")) for name in parts]
+
+
+def read_card_file(path: Path) -> Card:
+    """Read a card.
+
+    Raises:
+        CheckpointError: It is missing or no card.
+    """
+    return read_card(path)
+
+
+def write_card_file(data: dict[str, Any], path: Path) -> None:
+    """Write a card's fields, atomically."""
+    write_card(data, path)
+
+
+def torchaudio() -> ModuleType:
+    """Import torchaudio, also where its compiled extension cannot be loaded."""
+    from separate.models.torchaudio_compat import torchaudio as module
+
+    return module

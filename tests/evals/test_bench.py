@@ -1,0 +1,65 @@
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from separate.errors import DataError
+from separate.evals import bench as bench_module
+from separate.evals.bench import BenchSettings, measure_speed, music_like, ratios, write_clip
+from separate.evals.contestants import Contestant, open_contestant, overlap_add
+from separate.evals.process import run_measured
+
+
+def test_runs_alternate_and_ratios_pair_them(monkeypatch):
+    order: list[tuple[str, int]] = []
+    clock = iter(np.cumsum([0, 1, 0, 2, 0, 30, 0, 3, 0, 4, 0, 60]).astype(float))
+
+    def open_fake(contestant, threads):
+        return lambda mixture, queries: order.append((contestant.name, queries))
+
+    monkeypatch.setattr(bench_module, "open_contestant", open_fake)
+    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: next(clock))
+    ours = Contestant("ours", "separate", "trained", (1, 4))
+    rival = Contestant("rival", "hdemucs")
+    speed = measure_speed([ours, rival], BenchSettings(seconds=13, runs=2))
+    assert order[3:] == [("ours", 1), ("ours", 4), ("rival", 4)] * 2  # the first three warm up
+    assert [entry["median_seconds"] for entry in speed] == [2.0, 3.0, 45.0]
+    assert speed[0]["times_real_time"] == 6.5
+    assert ratios(speed) == [{"name": "ours", "queries": 4, "to": "rival", "times": 15.0}]
+
+
+def test_overlap_add_gives_back_what_passes_unchanged():
+    mixture = torch.from_numpy(music_like(25))
+    result = overlap_add(lambda chunk: chunk.repeat(4, 1, 1), mixture)
+    torch.testing.assert_close(result, mixture.expand(4, -1, -1), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["hdemucs", "openunmix"])
+def test_public_networks_run(kind):
+    if kind == "openunmix" and importlib.util.find_spec(kind) is None:
+        pytest.skip("openunmix is in the extra `bench`")
+    open_contestant(Contestant(kind, kind), 1)(music_like(1.0), 4)
+
+
+def test_clip_is_what_it_says(tmp_path):
+    path = write_clip(tmp_path / "clip.flac", 1.5)
+    audio, rate = soundfile.read(path)
+    assert rate == 44100 and audio.shape == (66150, 2)
+    np.testing.assert_allclose(audio.T, music_like(1.5), atol=1e-4)
+    assert 0.3 < np.abs(audio).max() < 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_memory_of_a_tree_of_processes():
+    hold = "x = bytearray(80_000_000); import time; time.sleep(0.4)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+    measured = run_measured([sys.executable, "-c", code])
+    assert 80e6 < measured.peak_bytes < 200e6 and measured.seconds > 0.4
+
+
+def test_failing_command():
+    with pytest.raises(DataError, match="no such thing"):
+        run_measured([sys.executable, "-c", "import sys; sys.exit('no such thing')"])

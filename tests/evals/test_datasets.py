@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+from song_helpers import RATE, four_stems, tone, write_song
+
+from separate.audio import write_audio
+from separate.errors import DataError, InputError, SeparateError
+from separate.evals.datasets import align, find_songs
+
+
+def test_stems_are_summed_by_parent_and_the_mixture_is_their_sum(tmp_path):
+    lead, backing, kick = tone(440), tone(660), tone(60)
+    write_song(
+        tmp_path / "Song",
+        {"lead_vocals": lead, "backing_vocals": backing, "kick": kick},
+        {"lead_vocals": "vocals", "backing_vocals": "vocals", "kick": "drums"},
+    )
+    song = find_songs(tmp_path)[0].load()
+    assert list(song.references) == ["vocals", "drums"] and song.sample_rate == RATE
+    np.testing.assert_allclose(song.references["vocals"], lead + backing, atol=1e-7)
+    np.testing.assert_allclose(song.mixture, lead + backing + kick, atol=1e-6)
+    accompaniment = song.with_accompaniment().references["accompaniment"]
+    np.testing.assert_array_equal(accompaniment, kick)
+
+
+def test_a_mixture_file_is_the_mixture(tmp_path):
+    write_song(tmp_path / "Song", {**four_stems(), "mixture": tone(100)})
+    song = find_songs(tmp_path)[0].load()
+    assert list(song.references) == ["vocals", "drums", "bass", "other"]
+    np.testing.assert_array_equal(song.mixture, tone(100))
+
+
+def test_names_tell_the_parent_without_song_json(tmp_path):
+    write_song(tmp_path / "Song", {"female_vocals": tone(1), "hihat": tone(2), "zither9": tone(3)})
+    assert set(find_songs(tmp_path)[0].load().references) == {"vocals", "drums", "other"}
+
+
+def test_mono_and_shorter_stems_are_fitted(tmp_path):
+    write_song(tmp_path / "Song", {"vocals": tone(440, channels=1), "bass": tone(60, 2.0)})
+    song = find_songs(tmp_path)[0].load()
+    assert song.references["vocals"].shape == song.references["bass"].shape == (2, 3 * RATE)
+    assert not song.references["bass"][:, 2 * RATE :].any()
+
+
+def test_splits(tmp_path):
+    for split, name in (("train", "A"), ("test", "B"), ("test", "C")):
+        write_song(tmp_path / split / name, {"vocals": tone(440, 0.1)})
+    assert [(s.split, s.name) for s in find_songs(tmp_path)] == [
+        ("test", "B"),
+        ("test", "C"),
+        ("train", "A"),
+    ]
+    assert [s.name for s in find_songs(tmp_path, "train")] == ["A"]
+    assert [s.split for s in find_songs(tmp_path / "test")] == ["test", "test"]
+    assert [s.name for s in find_songs(tmp_path / "test" / "B")] == ["B"]
+    with pytest.raises(DataError, match="there is test, train"):
+        find_songs(tmp_path, "valid")
+
+
+def test_finding_reads_no_audio(tmp_path):
+    (tmp_path / "Song").mkdir()
+    (tmp_path / "Song" / "vocals.wav").write_bytes(b"not audio")
+    song = find_songs(tmp_path)[0]
+    with pytest.raises(InputError):
+        song.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "JSON"), ("[]", "must hold"), ('{"stems": {"flute": "other"}}', "no audio file")],
+)
+def test_bad_song_json(tmp_path, content, message):
+    folder = write_song(tmp_path / "Song", {"vocals": tone(440, 0.1)})
+    (folder / "song.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        find_songs(tmp_path)[0].load()
+
+
+def test_rates_must_agree(tmp_path):
+    folder = write_song(tmp_path / "Song", {"vocals": tone(440, 0.1)})
+    write_audio(folder / "bass.wav", tone(60, 0.1), 2 * RATE)
+    with pytest.raises(DataError, match="sample rate"):
+        find_songs(tmp_path)[0].load()
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(SeparateError, match="no such folder"):
+        find_songs(tmp_path / "missing")
+    with pytest.raises(SeparateError, match="one folder a song"):
+        find_songs(tmp_path)
+
+
+def test_align_refuses_stereo_beside_surround():
+    with pytest.raises(DataError, match="2 and 6 channels"):
+        align([np.zeros((2, 5)), np.zeros((6, 5))])
+
+
+def test_shared_songs_are_read_with_their_parents(shared_data):
+    songs = find_songs(shared_data / "songs", "valid")
+    song = next(song for song in songs if song.name == "MusicDelta Reggae").load()
+    assert set(song.references) == {"vocals", "drums", "bass", "other"}
+    np.testing.assert_allclose(sum(song.references.values()), song.mixture, atol=1e-5)
+    parents = json.loads((shared_data / "songs/valid/Francium/song.json").read_text())["stems"]
+    assert set(parents.values()) == set(song.references)
+
+
+def test_musdb18_hq_layout(shared_data):
+    songs = find_songs(shared_data / "musdb18hq", "train")
+    song = songs[0].load()
+    assert list(song.references) == ["vocals", "drums", "bass", "other"]
+    assert song.sample_rate == 44100 and song.mixture.shape[0] == 2
