@@ -51,12 +51,43 @@ def masked_sdr_loss(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
     return ((error + floor) / (wanted + floor)).log10().mean()
 
 
+def masked_correlation_loss(mask: Tensor, mixture: Tensor, target: Tensor) -> Tensor:
+    """Minus the scale-invariant SDR of the masked mixture over seconds, in bel.
+
+    Unlike the SDR it gains nothing from a mask that is small everywhere, the trap of the first
+    steps, and its gradient does not fade where the mask is small (Le Roux et al., 2019).
+
+    Args:
+        mask: `(batch, channels, frames, freq)`, 0..1.
+        mixture: Complex, of the same shape.
+        target: Complex, of the same shape.
+
+    Returns:
+        Scalar: the mean of log10(1 - rho^2), rho the correlation of estimate and target, over the
+        seconds in which the target sounds.
+    """
+    power, cross, wanted = products(mixture, target)
+    sums = (mask * cross, mask.square() * power, wanted, power)
+    correlation, estimate, truth, whole = (
+        torch.stack([part.sum((1, 2, 3)) for part in x.split(_SDR_FRAMES, dim=2)], dim=1)
+        for x in sums
+    )
+    squared = correlation.square() / (estimate * truth + _EPS**2 + 1e-9 * whole * truth)
+    sounds = truth / (truth + _SDR_FLOOR * whole + _EPS)
+    return (sounds * (1 - squared.clamp(0, 1) + _SDR_FLOOR).log10()).mean()
+
+
 def masked_error(mask: Tensor, mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return |mX - S|^2, |X|^2 and |S|^2, real, of the mask's shape."""
     # |mX - S|^2 = m^2 |X|^2 - 2 m Re(X conj S) + |S|^2: real arithmetic where gradients flow.
-    x, s = torch.view_as_real(mixture), torch.view_as_real(target)
-    power, cross, wanted = x.square().sum(-1), (x * s).sum(-1), s.square().sum(-1)
+    power, cross, wanted = products(mixture, target)
     return (mask * (mask * power - 2 * cross) + wanted).clamp_min(0), power, wanted
+
+
+def products(mixture: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return |X|^2, Re(X conj S) and |S|^2 of two complex spectra, real, of their shape."""
+    x, s = torch.view_as_real(mixture), torch.view_as_real(target)
+    return x.square().sum(-1), (x * s).sum(-1), s.square().sum(-1)
 
 
 def magnitude_loss(estimate: Tensor, target: Tensor, mixture: Tensor) -> Tensor:

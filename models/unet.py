@@ -65,7 +65,8 @@ class Film(nn.Module):
 
     def forward(self, query: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Map `(batch, dim)` to (scale, shift) pairs, each `(batch, width, 1, 1)`."""
-        parameters = self.out(functional.gelu(self.hidden(query)))[..., None, None]
+        scaled = query * query.shape[-1] ** 0.5  # unit vectors to unit variance a coordinate
+        parameters = self.out(functional.gelu(self.hidden(scaled)))[..., None, None]
         scale, shift = parameters.chunk(2, dim=1)
         pairs = zip(scale.split(self.widths, 1), shift.split(self.widths, 1), strict=True)
         return [(1 + a, b) for a, b in pairs]

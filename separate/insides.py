@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from separate.models.registry import Card, find, list_cards, read_card, write_card
+from separate.models.registry import SEPARATORS, Card, find, list_cards, read_card, write_card
 from separate.models.stft import StftConfig, istft, stft
 from separate.separator import Separator
 from separate.settings import Settings
@@ -29,8 +29,6 @@ __all__ = [
     "torchaudio",
     "write_card_file",
 ]
-
-SEPARATORS = ("query-unet", "spleeter", "ibm-cnn")  # kinds that separate; others embed or tag
 
 
 def random_model(settings: Settings) -> Separator:

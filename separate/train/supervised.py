@@ -13,7 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from separate.models.losses import magnitude_loss, masked_sdr_loss, masked_spectrum_loss
+from separate.models.losses import (
+    magnitude_loss,
+    masked_correlation_loss,
+    masked_sdr_loss,
+    masked_spectrum_loss,
+)
 from separate.models.stft import modulus
 from separate.models.unet import QueryUNet, wiener_mask
 from separate.train.mixing import Mixer
@@ -23,12 +28,13 @@ from separate.train.mixing import Mixer
 class SupervisedConfig:
     """Weights of the loss and of the learning rates."""
 
-    magnitude_weight: float = 0.2  # of the loss of the two magnitudes
+    magnitude_weight: float = 0.3  # of the loss of the two magnitudes
     spectrum_weight: float = 0.0  # of the masked-spectrum loss
-    sdr_weight: float = 1.0  # of the SDR loss (in bel), whose optimum is a mean and not a median
+    correlation_weight: float = 1.0  # of the scale-invariant SDR loss (in bel)
+    sdr_weight: float = 0.3  # of the SDR loss (in bel)
     encoder_multiple: float = 0.33  # of the learning rate, for the music trunk's encoder
     film_multiple: float = 4.0  # for FiLM layers
-    last_multiple: float = 5.0  # for the last level, whose weights start at random
+    last_multiple: float = 2.0  # for the last level, whose weights start at random
     query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
 
 
@@ -123,6 +129,8 @@ class Supervised:
         loss = magnitude.new_zeros(())
         if config.spectrum_weight:
             loss = loss + config.spectrum_weight * masked_spectrum_loss(mask, mixture, target)
+        if config.correlation_weight:
+            loss = loss + config.correlation_weight * masked_correlation_loss(mask, mixture, target)
         if config.sdr_weight:
             loss = loss + config.sdr_weight * masked_sdr_loss(mask, mixture, target)
         both = magnitude_loss(wanted, modulus(target), magnitude) + magnitude_loss(

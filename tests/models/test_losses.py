@@ -1,6 +1,11 @@
 import torch
 
-from separate.models.losses import magnitude_loss, masked_sdr_loss, masked_spectrum_loss
+from separate.models.losses import (
+    magnitude_loss,
+    masked_correlation_loss,
+    masked_sdr_loss,
+    masked_spectrum_loss,
+)
 
 
 def spectra(value: complex, frames: int = 2) -> torch.Tensor:
@@ -29,6 +34,19 @@ def test_sdr_by_hand() -> None:
     torch.testing.assert_close(loss, torch.tensor(1.012 / 4.012).log10())
     perfect = masked_sdr_loss(torch.ones(1, 1, 50, 2), spectra(2, 50), spectra(2, 50))
     assert -3 < perfect < -2.4
+
+
+def test_correlation_by_hand_and_blind_to_scale() -> None:
+    mixture = torch.tensor([1.0, 1.0], dtype=torch.complex64).reshape(1, 1, 1, 2)
+    target = torch.tensor([1.0, 0.0], dtype=torch.complex64).reshape(1, 1, 1, 2)
+    # The mask (1, 1) gives rho^2 = 1 / 2; |S|^2 = 1, |X|^2 = 2, the floor 0.003.
+    expected = torch.tensor(1 / 1.006) * torch.tensor(0.503).log10()
+    for scale in (1.0, 0.01):
+        loss = masked_correlation_loss(torch.full((1, 1, 1, 2), scale), mixture, target)
+        torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-3)
+    mask = torch.full((1, 1, 1, 2), 0.01, requires_grad=True)
+    masked_correlation_loss(mask, mixture, target).backward()
+    assert mask.grad[..., 0] < 0 < mask.grad[..., 1]
 
 
 def test_magnitude_by_hand() -> None:

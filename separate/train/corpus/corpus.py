@@ -37,8 +37,9 @@ def render_corpus(
 ) -> int:
     """Render songs until their sum reaches the plan's hours.
 
-    Song `n` is the same whatever the number of jobs. A song that fails is noted and left out; more
-    than ten failures at the start stop the run.
+    Song `n` is the same whatever the number of jobs; with several, the songs begun ahead stay in
+    the folder too. A song that fails is noted and left out; more than ten failures at the start
+    stop the run.
 
     Args:
         library: What can be played, prepared.

@@ -69,8 +69,9 @@ def _struck(
 ) -> dict[str, np.ndarray]:
     total = int(seconds * SAMPLE_RATE)
     stems: dict[str, np.ndarray] = {}
-    tuning = {label: float(rng.normal(0, 0.035)) for label in set(PIECES.values())}
-    balance = {label: float(rng.normal(0, 2.0)) for label in set(PIECES.values())}
+    labels = sorted(set(PIECES.values()))
+    tuning = {label: float(rng.normal(0, 0.035)) for label in labels}
+    balance = {label: float(rng.normal(0, 2.0)) for label in labels}
     curve = float(rng.uniform(0.8, 1.5))
     tuned: dict[tuple[str, int, int], np.ndarray] = {}
     open_hat: tuple[int, int] | None = None

@@ -98,7 +98,7 @@ KNOWN: tuple[Source, ...] = (
     *(
         _debian(name, "kit", f"{_KITS}/{folder}", license, credit, "hydrogen-drumkits")
         for name, folder, license, credit in (
-            ("bja_pacific", "BJA_Pacific", "CC-BY-SA-3.0", "Luc Tanguay"),
+            ("bja_pacific", "BJA_Pacific", "CC-BY-SA-3.0", "Luc Tunguay"),
             ("colombo", "ColomboAcousticDrumkit", "GPL-2+", "Marcos Guglielmetti"),
             ("forzee", "ForzeeStereo", "GPL-2", "V. Sadovnikov, A. Belokurov"),
             ("millo", "Millo-Drums_v.1", "GPL-2", "Emiliano Grilli"),

@@ -97,9 +97,10 @@ def write_song(
         temporary.mkdir(parents=True)
         for label, stem in stems.items():
             np.save(temporary / f"{label}.npy", to_int16(stem * gain))
-        (temporary / "song.json").write_text(json.dumps(document, indent=1) + "\n")
+        (temporary / "song.part").write_text(json.dumps(document, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+        (folder / "song.part").rename(folder / "song.json")  # readers look for this name
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be written ({error}); free some space") from error
