@@ -1,0 +1,48 @@
+"""The README's Python runs as it stands, and its commands are commands."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from separate import example_path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(code: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=300)
+    assert (tmp_path / "drums.wav").stat().st_size > 100_000
+
+
+def test_the_first_command_makes_the_files_it_names(tmp_path: Path) -> None:
+    command = next(b for b in blocks("sh") if b.startswith("separate run")).split("\n")[0]
+    shutil.copy(example_path(), tmp_path / "song.wav")
+    words = ["-q", "drums", "-q", "female singer", "-o", "out"]
+    assert command == 'separate run song.wav -q drums -q "female singer" -o out'
+    run = [sys.executable, "-c", "from separate.cli import main; main()", "run", "song.wav", *words]
+    subprocess.run(run, cwd=tmp_path, check=True, timeout=300)
+    made = {path.name for path in (tmp_path / "out" / "song").iterdir()}
+    assert made == {"drums.wav", "female singer.wav", "residual.wav"}
+
+
+def test_commands_exist() -> None:
+    from separate.cli import LazyGroup, app
+
+    assert app.info.cls is LazyGroup
+    names = {
+        line.split()[1]
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("separate")
+    }
+    known = {"run", "models", "train", "data", "eval", "bench"}
+    assert names <= known
