@@ -144,12 +144,12 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
         return np.concatenate(blocks, axis=1), reader.info.sample_rate
 
 
-def write_audio(path: str | Path, array: np.ndarray, sample_rate: int, **options: Any) -> Path:
+def write_audio(path: str | Path, array: Any, sample_rate: int, **options: Any) -> Path:
     """Write a whole file, or none.
 
     Args:
         path: The target.
-        array: Float `(channels, time)`.
+        array: Float `(channels, time)`, an array or a tensor on the CPU.
         sample_rate: Hz.
         **options: Those of `AudioWriter`: format (else that of the extension, else wav), subtype,
             mp3_bitrate, sync.
@@ -160,6 +160,7 @@ def write_audio(path: str | Path, array: np.ndarray, sample_rate: int, **options
     Raises:
         OutputError: It can't be written.
     """
+    array = np.asarray(array)
     if array.ndim != 2:
         raise ValueError(f"array must be (channels, time), got {array.shape}")
     extension = Path(path).suffix.lower().removeprefix(".")

@@ -112,7 +112,8 @@ def _averaged(model: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedM
         grown = (1.0 + float(count)) / (10.0 + float(count))
         return mean.lerp(value, 1 - min(decay, grown))
 
-    return torch.optim.swa_utils.AveragedModel(model, avg_fn=average, use_buffers=False)
+    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=average, use_buffers=False)
+    return averaged.eval()  # it is only ever scored: in training mode that would change its buffers
 
 
 def _optimiser(recipe: Recipe, config: LoopConfig) -> torch.optim.Optimizer:

@@ -161,7 +161,9 @@ class Mixer:
     def _song_window(self, rng: np.random.Generator, song: Song, parents: set[str]) -> list[Source]:
         """Read one window of a song's stems of some families, dropping a family at times."""
         present = {p for p in song.parents.values() if p in parents}
-        kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop} or present
+        kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop}
+        if not kept - {"rest"}:  # something must be left to ask for
+            kept = present
         speed = 1.0
         if rng.random() < 0.5:
             speed = 1 + float(rng.uniform(-self.config.speed, self.config.speed))

@@ -109,6 +109,13 @@ def test_an_absent_source_is_silent(corpus_folder: Path) -> None:
     assert set(batch.labels[0]) <= {"dog_bark", "rain"} and not batch.targets.abs().any()
 
 
+def test_something_is_left_to_ask_for(tmp_path: Path) -> None:
+    write_song(tmp_path / "songs" / "rock", {"distorted_guitar": "other", "rest": "rest"})
+    mixer = Mixer(load_corpus([tmp_path]), MixConfig(frames=64, drop=0.9))
+    labels = {label for row in mixer.batch(range(8)).labels for label in row}
+    assert labels == {"other", "distorted_guitar"}
+
+
 def vectors(corpus: Corpus) -> dict[str, Tensor]:
     labels = {label for song in corpus.songs for label in song.stems}
     labels |= {"vocals", "drums", "bass", "other", *corpus.clips}
@@ -157,6 +164,26 @@ class Tiny:
 
     def groups(self) -> list[dict]:
         return [{"params": list(self.model.parameters())}]
+
+
+def test_scoring_leaves_the_averaged_model_as_it_is(tmp_path: Path) -> None:
+    seen = []
+
+    class Scored(Tiny):
+        def __init__(self) -> None:
+            self.model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+
+        def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+            return self.model[0].weight.square().sum(), {}
+
+        def evaluate(self, model: nn.Module) -> dict[str, float]:
+            seen.append(model.training)
+            model(torch.ones(4, 1))
+            return {"score": 0.0}
+
+    best = train(Scored(), LoopConfig(steps=2), tmp_path, log=str)
+    assert seen == [False]
+    assert best.state_dict()["1.num_batches_tracked"] == 0
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
