@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 demo: setup
 	$(BIN)/separate run "$$($(BIN)/python -c 'import separate; print(separate.example_path())')" \
 		-q drums -q vocals -o demo-output --resume
-	@find demo-output -type f -name '*.wav'
 
 test: setup
 	$(BIN)/python -m pytest
