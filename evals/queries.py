@@ -19,12 +19,13 @@ import numpy as np
 from separate.evals.clips import ClipMixture
 from separate.evals.datasets import Song, SongSource
 from separate.evals.methods import separate_song
-from separate.evals.metrics import FRAME_SECONDS, bootstrap, frame_sdr, median_of_frames
+from separate.evals.metrics import FRAME_SECONDS, bootstrap, median_of_frames
 from separate.evals.results import SongScores
 from separate.evals.runner import Progress
 from separate.evals.stems import StemsTask, opened_separator, run_task
 from separate.queries.query import Query
 from separate.queries.vocabulary import FRESH_PROBES, PROBES, label_of, labels
+from separate.sdr import frame_sdr
 
 PARAPHRASES = ("please take out the {}", "I want to hear only {}", "extract {} from this song")
 _ABSENT = 4  # labels that are not in it, asked of each mixture

@@ -15,16 +15,10 @@ import numpy as np
 
 from separate.evals.datasets import ACCOMPANIMENT, Song, SongSource, sum_parts
 from separate.evals.methods import Estimates, Method, Separate, open_method, open_separator
-from separate.evals.metrics import (
-    FRAME_SECONDS,
-    SOUNDING_DBFS,
-    frame_sdr,
-    median_of_frames,
-    si_sdr,
-    usdr,
-)
+from separate.evals.metrics import FRAME_SECONDS, median_of_frames, si_sdr, usdr
 from separate.evals.results import SongScores, is_seen, summarise
 from separate.evals.runner import Progress, Run, ScoreSong, score_songs
+from separate.sdr import SOUNDING_DBFS, frame_sdr
 
 if TYPE_CHECKING:
     from separate.separator import Separator

@@ -10,27 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separate.sdr import frame_sdr
 from separate.train.data import STEM_PARENTS, Song
 
 _RATE = 44100
-_SOUNDING = 10**-8.9  # mean power of a frame (-89 dBFS) above which a reference sounds
-
-
-def frame_sdr(reference: np.ndarray, estimate: np.ndarray, rate: int = _RATE) -> np.ndarray:
-    """Return 10 log10(|ref|^2 / |ref - est|^2) of each one-second frame in which the source sounds.
-
-    Args:
-        reference: `(channels, time)`.
-        estimate: `(channels, time)`.
-        rate: Samples a frame.
-    """
-    frames = reference.shape[-1] // rate
-    cut = (slice(None), slice(0, frames * rate))
-    truth = reference[cut].reshape(reference.shape[0], frames, rate).astype(np.float64)
-    error = truth - estimate[cut].reshape(truth.shape)
-    power, noise = (np.square(x).mean(axis=(0, 2)) for x in (truth, error))
-    sounding = power > _SOUNDING
-    return 10 * np.log10(power[sounding] / np.maximum(noise[sounding], 1e-12))
 
 
 class DevSet:
@@ -55,7 +38,8 @@ class DevSet:
             estimates = separate(torch.from_numpy(sum(references.values())))  # type: ignore[arg-type]
             for stem, reference in references.items():
                 if stem in estimates:
-                    frames = frame_sdr(reference, estimates[stem].numpy())
+                    frames = frame_sdr(reference, estimates[stem].numpy(), _RATE)
+                    frames = frames[~np.isnan(frames)]
                     if len(frames) >= 3:
                         medians.setdefault(stem, []).append(float(np.median(frames)))
         scores = {stem: float(np.mean(values)) for stem, values in sorted(medians.items())}

@@ -7,8 +7,8 @@ from song_helpers import RATE, four_stems, noise
 
 from separate.errors import DataError
 from separate.evals import bss_eval
-from separate.evals.metrics import frame_sdr
 from separate.evals.musdb import StemFile
+from separate.sdr import frame_sdr
 
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="museval needs ffmpeg"

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 from song_helpers import noise, tone
 
-from separate.evals.metrics import (
-    SOUNDING_DBFS,
-    bootstrap,
-    frame_sdr,
-    median_of_frames,
-    si_sdr,
-    usdr,
-)
+from separate.evals.metrics import bootstrap, median_of_frames, si_sdr, usdr
+from separate.sdr import SOUNDING_DBFS, frame_sdr
 
 
 def test_frame_sdr_of_hand_made_frames():
