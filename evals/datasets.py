@@ -21,8 +21,8 @@ import numpy as np
 
 from separate.audio import AUDIO_EXTENSIONS, read_audio
 from separate.errors import DataError
+from separate.queries.vocabulary import STEMS
 
-STEMS = ("vocals", "drums", "bass", "other")
 ACCOMPANIMENT = "accompaniment"  # everything but the vocals
 _MIXTURE_NAMES = ("mixture", "mix")
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from separate.audio import read_audio, write_audio
     from separate.errors import SeparateError
     from separate.queries.query import Query
-    from separate.separator import STEMS, Separation, Separator
+    from separate.queries.vocabulary import STEMS
+    from separate.separator import Separation, Separator
     from separate.settings import Settings
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
 
 # Loaded when first asked for: `import separate` must not cost the second that torch takes.
 _HOMES = {
-    "STEMS": "separate.separator",
+    "STEMS": "separate.queries.vocabulary",
     "Query": "separate.queries.query",
     "SeparateError": "separate.errors",
     "Separation": "separate.separator",

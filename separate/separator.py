@@ -19,7 +19,6 @@ from separate.settings import Settings
 from separate.sources import SourceModel, open_model
 from separate.stream import Grid, StreamBlock, separate_stream
 
-STEMS = ("vocals", "drums", "bass", "other")
 _BLOCK_SECONDS = 10
 
 
@@ -122,16 +121,7 @@ class Separator:
             An iterable of `StreamBlock`; its `presence` is there once it is exhausted.
         """
         parsed = check_queries(queries)
-        return SeparationStream(self, blocks, sample_rate, channels, parsed, on_progress)
-
-    def check(self, queries: Sequence[str | Query]) -> None:
-        """Refuse queries that these models can't answer, before any audio is read.
-
-        Raises:
-            QueryError: A query is empty, given twice, or fits nothing that a model separates.
-        """
-        for source in self.models:
-            source.prepare(check_queries(queries))
+        return SeparationStream(self, blocks, sample_rate, parsed, on_progress)
 
     def grid(self) -> Grid:
         """Return the windows that define a result, in samples at the model's rate."""
@@ -146,12 +136,10 @@ class SeparationStream:
         separator: Separator,
         blocks: Iterable[np.ndarray],
         sample_rate: int,
-        channels: int,
         queries: Sequence[Query],
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self.names = [query.name for query in queries]
-        self._channels = channels
         self._models = separator.models
         self._settings = separator.settings
         encoder = separator._encoder

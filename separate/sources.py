@@ -22,7 +22,7 @@ from separate.models.fused import FusedUNet
 from separate.models.registry import Card
 from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
 from separate.models.stft import StftConfig, istft, modulus, stft
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
 from separate.queries import load_encoder
 from separate.queries.query import Query, embed_query
 from separate.settings import Settings
@@ -75,7 +75,7 @@ class MaskModel(ABC):
         self.sha256 = card.sha256
         self.device = torch.device(settings.device)
         self.share = settings.share
-        self.exponent = 2 * settings.strength
+        self.exponent = 2 * settings.strength  # of the Wiener mask
 
     @abstractmethod
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
@@ -116,7 +116,9 @@ class MaskModel(ABC):
     def masks(self, magnitude: Tensor, prepared: Sequence[PreparedQuery]) -> list[Tensor]:
         """Return one mask `(2, frames, 1024)` a query, 0..1; shared masks sum to at most 1."""
         wanted = [thing for query in prepared for thing in (query.positive, *query.negative)]
-        ratios = iter([self._ratio(*pair) for pair in self.estimate(magnitude, wanted)])
+        ratios = iter(
+            [wiener_mask(*pair, self.exponent) for pair in self.estimate(magnitude, wanted)]
+        )
         masks = []
         for query in prepared:
             mask = next(ratios)
@@ -127,14 +129,6 @@ class MaskModel(ABC):
             total = torch.stack(masks).sum(0).clamp_min(_EPS)
             masks = [mask / total for mask in masks]
         return masks
-
-    def _ratio(self, target: Tensor, rest: Tensor) -> Tensor:
-        """The Wiener ratio; its exponent is twice the strength."""
-        if self.exponent == 2:
-            target, rest = target.square(), rest.square()
-        else:
-            target, rest = target.pow(self.exponent), rest.pow(self.exponent)
-        return target / (target + rest + _EPS)
 
 
 class QueryModel(MaskModel):

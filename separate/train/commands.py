@@ -25,6 +25,8 @@ def supervised(
     batch: Annotated[int, typer.Option(help="Examples a step.")] = 2,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 3e-4,
     decay_steps: Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")] = 0,
+    warmup: Annotated[int, typer.Option(help="Steps of linear warm-up.")] = 100,
+    average: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.999,
     seed: Annotated[int, typer.Option(help="Of initial weights and examples.")] = 0,
     threads: Annotated[int, typer.Option(help="Processor threads; 0: all.")] = 0,
     device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")] = "cpu",
@@ -36,7 +38,14 @@ def supervised(
     from separate.train.runs import SupervisedRun, run_supervised
 
     loop = LoopConfig(
-        minutes=minutes, steps=steps, batch=batch, rate=rate, decay_steps=decay_steps, seed=seed
+        minutes=minutes,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        warmup=warmup,
+        decay_steps=decay_steps,
+        average=average,
+        seed=seed,
     )
     plan = SupervisedRun(
         folders=tuple(corpus),

@@ -14,7 +14,6 @@ import numpy as np
 from separate.errors import DataError
 
 LICENCE_CLASSES = ("free", "sharealike", "nc", "research")
-STEM_PARENTS = ("vocals", "drums", "bass", "other")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
-from separate.train.data import STEM_PARENTS, Song
+from separate.train.data import Song
 
 _RATE = 44100
 
@@ -53,4 +54,4 @@ class DevSet:
             window = np.asarray(song.stems[label][start : start + self.samples])
             audio = window.T.astype(np.float32) / 32768
             families[parent] = families.get(parent, 0) + audio
-        return {p: a for p, a in families.items() if p in STEM_PARENTS}
+        return {p: a for p, a in families.items() if p in STEMS}

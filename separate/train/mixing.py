@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from separate.models.stft import StftConfig, stft
-from separate.train.data import STEM_PARENTS, Clip, Corpus, Song
+from separate.queries.vocabulary import STEMS
+from separate.train.data import Clip, Corpus, Song
 
 FREQ_BINS = 1024
 SAMPLE_RATE = 44100
@@ -141,10 +142,10 @@ class Mixer:
             labels = rng.choice(sorted(self.corpus.clips), size=count, replace=False)
             return [self._clip(rng, str(label)) for label in labels]
         if rng.random() < config.aligned:
-            sources = self._song_window(rng, self._song(rng), set(STEM_PARENTS) | {"rest"})
+            sources = self._song_window(rng, self._song(rng), set(STEMS) | {"rest"})
         else:
             sources = []
-            for parent in STEM_PARENTS:
+            for parent in STEMS:
                 sources += self._song_window(rng, self._song(rng, parent), {parent})
         if has_clips and rng.random() < config.event:
             sources.append(self._clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
@@ -259,7 +260,7 @@ class Mixer:
     def _answers(self, source: Source, query: str) -> bool:
         """Whether a source belongs to what a query asks for."""
         if query == "accompaniment":
-            return source.parent in (*STEM_PARENTS[1:], "rest")
+            return source.parent in (*STEMS[1:], "rest")
         return query in (source.label, source.parent, *self.wider.get(source.label, ()))
 
     def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:
@@ -272,7 +273,7 @@ def _balance(songs: Sequence[Song]) -> np.ndarray:
 
     Real and rendered songs get half of it each.
     """
-    known = [len({p for p in song.parents.values() if p in STEM_PARENTS}) for song in songs]
+    known = [len({p for p in song.parents.values() if p in STEMS}) for song in songs]
     weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)
     rendered = np.array([song.rendered for song in songs], dtype=bool)
     for group in (rendered, ~rendered):

@@ -18,8 +18,7 @@ from separate.models.spleeter import Spleeter
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries import Encoder, load_encoder
 from separate.queries.query import Query
-from separate.queries.vocabulary import ancestors, label_of, labels, training_captions
-from separate.separator import STEMS
+from separate.queries.vocabulary import STEMS, ancestors, label_of, labels, training_captions
 from separate.settings import Settings
 from separate.sources import wrap
 from separate.stream import overlap_add
@@ -73,12 +72,18 @@ def run_supervised(
     encoder = load_encoder("embedded")
     model, notices = initial(plan.init, encoder)
     dev = DevSet([load_song(_song_folder(plan.folders, name)) for name in plan.dev])
+    scores: dict[str, float] = {}  # the last ones
+
+    def evaluate(net: nn.Module) -> dict[str, float]:
+        scores.update(dev.score(stems_separator(net)))
+        return scores
+
     recipe = Supervised(
         model,
         Mixer(corpus, plan.mix, loop.seed, wider_labels(corpus)),
         phrase_vectors(corpus, encoder),
         plan.recipe,
-        evaluate=lambda net: dev.score(stems_separator(net)),
+        evaluate=evaluate,
         device=plan.device,
     )
     if plan.init in ("random", "spleeter-2stems"):
@@ -96,8 +101,8 @@ def run_supervised(
         notices=notices,
         trained_on=described(corpus),
         seed=loop.seed,
-        scores={"dev": recipe.evaluate(best)},
-        extra={"loop": asdict(loop), "minutes": round((time.monotonic() - started) / 60, 1)},
+        scores={"dev": scores},
+        extra={"loop": asdict(loop), "last_call_minutes": (time.monotonic() - started) / 60},
     )
     path = plan.run / f"{plan.name}.safetensors"
     registry.save(best, card, path, precision=plan.precision)

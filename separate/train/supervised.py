@@ -98,8 +98,8 @@ class Supervised:
     def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss over examples and queries.
 
-        Queries whose gate gives all to the frozen voice trunks cost nothing and teach nothing: the
-        mixer should make few of them.
+        The music trunk learns every query, voices too, though the gate gives those to the voice
+        trunks later: the mixer should make few of them.
         """
         self.model.eval()  # fixed normalisation statistics, no dropout
         batch = self.mixer.batch(numbers, self.device)

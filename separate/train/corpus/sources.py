@@ -82,7 +82,7 @@ KNOWN: tuple[Source, ...] = (
     _sfz("rubner_bass", "sfzinstruments-dsmolken-double-bass/d_smolken_rubner_bass_pizz.sfz",
          "CC0-1.0", "D. Smolken", "double_bass"),
     _sfz("splendid_piano", "sfzinstruments-splendid-grand-piano/Splendid Grand Piano.sfz",
-         "Public domain", "AKAI; mapped by kinwie", "piano"),
+         "Public domain", "AKAI, mapped by kinwie", "piano"),
     _sfz("wurlitzer", f"{_KEYS}/wurlitzer-ep200/Wurlitzer EP200.sfz", "CC-BY-3.0", "Greg Sullivan",
          "electric_piano"),
     _debian("fluid", "soundfont", "sounds/sf2/FluidR3_GM.sf2", "MIT", "Frank Wen",
