@@ -15,6 +15,7 @@ from separate.audio_info import AUDIO_EXTENSIONS, AudioInfo
 from separate.audio_read import AudioReader, probe
 from separate.audio_write import (
     FORMATS,
+    SAMPLE_BYTES,
     AudioWriter,
     check_format,
     check_writable,
@@ -26,6 +27,7 @@ __all__ = [
     "AUDIO_EXTENSIONS",
     "CLIP_MODES",
     "FORMATS",
+    "SAMPLE_BYTES",
     "AudioInfo",
     "AudioReader",
     "AudioWriter",

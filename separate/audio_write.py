@@ -30,7 +30,7 @@ _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)  # Hz
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz
 _MAX_RATES = {"wav": 768_000, "flac": 655_350, "ogg": 200_000}  # Hz; libvorbis crashes above
 _MAX_CHANNELS = {"wav": 64, "flac": 8, "ogg": 64, "mp3": 2}
-_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+SAMPLE_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 # Sample depth of what soundfile can read; whatever is not listed (lossy, 13 bits) is like 16 bits.
 _BITS = {
     "PCM_S8": 8, "PCM_U8": 8, "DPCM_8": 8, "PCM_24": 24, "ALAC_20": 24, "ALAC_24": 24,
@@ -146,7 +146,7 @@ class AudioWriter:
         self.samples = 0  # written so far, per channel
         self._mp3_options = _mp3_options(mp3_bitrate, sample_rate) if format == "mp3" else {}
         self._sync = sync
-        self._frame_bytes = channels * _BYTES.get(self.subtype, 0)
+        self._frame_bytes = channels * SAMPLE_BYTES.get(self.subtype, 0)
         large = (total_samples or 0) * self._frame_bytes > RIFF_LIMIT_BYTES
         self._container = "RF64" if format == "wav" and large else format.upper()
         self._file: soundfile.SoundFile | None = None

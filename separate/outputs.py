@@ -19,6 +19,7 @@ from types import TracebackType
 import numpy as np
 
 from separate.audio import (
+    SAMPLE_BYTES,
     AudioInfo,
     AudioReader,
     AudioWriter,
@@ -34,7 +35,6 @@ from separate.settings import Settings
 
 _BLOCK_SAMPLES = 262_144
 _STAGING = re.compile(r"\.separate-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{12}\.tmp")
-_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 _LOSSY_BYTES = 1  # a sample, generously
 
 
@@ -89,7 +89,7 @@ class OutputSet:
             raise
 
     def _needed_bytes(self) -> int:
-        sample = _BYTES.get(self._subtype, _LOSSY_BYTES) + (4 if self._is_rescaling else 0)
+        sample = SAMPLE_BYTES.get(self._subtype, _LOSSY_BYTES) + (4 if self._is_rescaling else 0)
         return (self._total or 0) * self._channels * sample * len(self._places)
 
     def _open(self, index: int, *, final: bool = False) -> AudioWriter:

@@ -1,6 +1,7 @@
 """Queries: what the user asks for, as vectors in the separator's query space."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ class Encoder(Protocol):
         ...
 
 
+@lru_cache(maxsize=4)
 def load_encoder(name: str = "embedded") -> Encoder:
-    """Load a query encoder by name.
+    """Load a query encoder by name, once.
 
     Raises:
         QueryError: There is none of that name.
