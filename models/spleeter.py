@@ -61,9 +61,9 @@ class SameTransposedConv(nn.ConvTranspose2d):
 class Encoder(nn.Module):
     """Six strided convolutions; between them BatchNorm and the activation."""
 
-    def __init__(self, activation: nn.Module) -> None:
+    def __init__(self, activation: nn.Module, inputs: int = 2) -> None:
         super().__init__()
-        widths = (2, *ENCODER_CHANNELS)
+        widths = (inputs, *ENCODER_CHANNELS)
         self.convs = nn.ModuleList(SameConv(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in ENCODER_CHANNELS[:-1]
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         """Return the six *raw* convolution outputs, finest first.
 
         Args:
-            magnitude: `(batch, 2, frames, 1024)`, frames a multiple of 64.
+            magnitude: `(batch, inputs, frames, freq)`, frames and freq multiples of 64.
         """
         outputs = [self.convs[0](magnitude)]
         for norm, conv in zip(self.norms, self.convs[1:], strict=True):

@@ -4,6 +4,7 @@ In: waveform `(..., time)`. Out: complex spectrogram `(..., freq, frames)`, and 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -65,7 +66,8 @@ def istft(spectrogram: Tensor, length: int, config: StftConfig) -> Tensor:
         config.n_fft, device=spectrogram.device, dtype=spectrogram.real.dtype
     )
     frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=config.n_fft) * window
-    waveform = _overlap_add(frames, config.hop_length) / _envelope(window, frames.shape[-2], config)
+    waveform = _overlap_add(frames, config.hop_length)
+    waveform = waveform.div_(_envelope(frames.shape[-2], config, str(frames.device), frames.dtype))
     start = config.n_fft // 2
     return waveform[..., start : start + length]
 
@@ -81,13 +83,16 @@ def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     return total.flatten(-2)
 
 
-def _envelope(window: Tensor, frames: int, config: StftConfig) -> Tensor:
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept must serve outside of inference too
+def _envelope(frames: int, config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
     """The squared windows' sum; where it vanishes (the padding's far end) it is one."""
-    squares = window.square().expand(frames, -1)
-    total = _overlap_add(squares, config.hop_length)
+    window = torch.hann_window(config.n_fft, device=device, dtype=dtype)
+    total = _overlap_add(window.square().expand(frames, -1), config.hop_length)
     return torch.where(total > 1e-8, total, torch.ones_like(total))
 
 
 def modulus(spectrogram: Tensor) -> Tensor:
     """Return |X|; much faster on a CPU than `abs`, which guards against overflow."""
-    return torch.view_as_real(spectrogram).square().sum(-1).sqrt()
+    real, imaginary = spectrogram.real, spectrogram.imag
+    return torch.addcmul(real.square(), imaginary, imaginary).sqrt()

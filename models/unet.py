@@ -1,16 +1,16 @@
-"""The query-conditioned U-Net: a query in, the magnitudes of source and rest out.
+"""The query-conditioned U-Net: a mixture and a query in, the mask of what was asked for out.
 
-In: magnitude `(batch, 2, frames, 1024)` of a stereo mixture and a query vector `(batch, dim)`.
-Out: two estimates of the same shape, the target's and the rest's; the mask is their Wiener ratio.
+In: magnitude `(batch, 2, frames, 2049)` of a stereo mixture and a query vector `(batch, dim)`.
+Out: a mask of the magnitude's shape.
 
-Three trunks, each a Spleeter U-Net made conditional. `music` (started from the accompaniment net)
-estimates target and rest of any query. `voice` and `backing` (the open vocals and accompaniment
-nets) estimate target and rest of queries that mean a voice. A gate read off the query chooses
-between them, so that what the open nets know of voices is neither lost nor paid for by the others.
+Two networks. `voice` is the open vocals net of Spleeter, unchanged: it knows 25,000 songs. `music`
+is a Spleeter U-Net made conditional, started from the open accompaniment net: it sees the mixture
+and what the voice net leaves of it, in 512 bands, and finds any query in them. A gate read off the
+query says whose answer counts: the voice's, all but the voice, or the music trunk's.
 
-A trunk's encoder does not see the query, and neither does the skips' half of each decoder level:
-both are computed once for all queries. The query enters by feature-wise affine modulation (FiLM,
-Perez et al., 2018) of the bottleneck and of each level before its activation.
+The music trunk's encoder does not see the query, and neither does the skips' half of each decoder
+level: both are computed once for all queries. The query enters by feature-wise affine modulation
+(FiLM, Perez et al., 2018) of the bottleneck and of each level before its activation.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from separate.models.bands import continued, from_bands, to_bands
 from separate.models.spleeter import (
     BATCH_NORM_EPS,
     DECODER_CHANNELS,
     ENCODER_CHANNELS,
-    Decoder,
+    FREQ_BINS,
     Encoder,
     SameTransposedConv,
+    SpleeterUNet,
 )
 
 SUBPIXEL_LEVEL = 4  # from this decoder level on, convolutions run at the lower resolution
-_LAST_SLOPE = 0.2  # of the music trunk's last activation: a ReLU there dies early in training
-_GATE_CLOSED = 0.02  # below, the voice trunk is not run; above 1 - this, it is the target alone
+INPUTS = 4  # of the music trunk: mixture and mixture without voice, left and right
+_LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
+_LOUD = 4.0  # magnitude from which compression sets in; a full-scale tone has 1,024
+_GATE_CLOSED = 0.02  # shares below count as none
 _WIENER_EPS = 1e-10
 
 
@@ -40,14 +44,14 @@ class UNetConfig:
 
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
-    last_channels: int = 4  # channels of the last decoder level of the music trunk (Spleeter: 1)
+    last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a trunk computes once for all queries of a mixture."""
+    """What the music trunk computes once for all queries of a mixture."""
 
-    bottleneck: Tensor  # (batch, 512, frames / 64, 16)
+    bottleneck: Tensor  # (batch, 512, frames / 64, 8)
     skips: tuple[Tensor, ...]  # the skips' half of decoder levels 1..5, before bias
 
 
@@ -78,35 +82,43 @@ def transposed_conv(x: Tensor, weight: Tensor, subpixel: bool) -> Tensor:
         x: `(batch, in, frames, freq)`.
         weight: `(in, out, 5, 5)`.
         subpixel: Compute the same thing as a 3x3 convolution to four phases at the input's
-            resolution (Shi et al., 2016): several times faster on a CPU where `out` is small.
+            resolution (Shi et al., 2016): faster on a CPU where `out` is small.
 
     Returns:
         `(batch, out, 2 frames, 2 freq)`.
     """
     if not subpixel:
         return functional.conv_transpose2d(x, weight, stride=2, padding=1)[..., :-1, :-1]
-    return functional.pixel_shuffle(functional.conv2d(x, subpixel_kernel(weight), padding=1), 2)
+    return interleave(functional.conv2d(x, subpixel_kernel(weight), padding=1))
 
 
 def subpixel_kernel(weight: Tensor) -> Tensor:
-    """Rearrange `(in, out, 5, 5)` of `transposed_conv` to `(4 out, in, 3, 3)`, phases innermost."""
+    """Rearrange `(in, out, 5, 5)` of `transposed_conv` to `(4 out, in, 3, 3)`, phases outermost."""
     taps = functional.pad(weight.transpose(0, 1), (0, 1, 0, 1))  # (out, in, 6, 6); tap 5 is zero
     # Output 2m + p takes input m - 1, m, m + 1 with taps 3, 1, none (p = 0) and 4, 2, 0 (p = 1).
     order = torch.tensor([[3, 1, 5], [4, 2, 0]], device=weight.device)
     phases = taps[:, :, order][..., order]  # (out, in, 2, 3, 2, 3)
-    return phases.permute(0, 2, 4, 1, 3, 5).reshape(-1, weight.shape[0], 3, 3)
+    return phases.permute(2, 4, 0, 1, 3, 5).reshape(-1, weight.shape[0], 3, 3)
+
+
+def interleave(x: Tensor) -> Tensor:
+    """Spread four phases `(batch, 4 out, n, m)` over a grid: `(batch, out, 2 n, 2 m)`.
+
+    As a pixel shuffle, but with phases outermost, so that channels-last memory moves in runs.
+    """
+    batch, channels, rows, columns = x.shape
+    last = x.permute(0, 2, 3, 1).reshape(batch, rows, columns, 2, channels // 2)
+    grid = last.transpose(2, 3).reshape(batch, 2 * rows, 2 * columns, channels // 4)
+    return grid.permute(0, 3, 1, 2)
 
 
 class Trunk(nn.Module):
-    """A Spleeter U-Net with a query: shared encoder, FiLM decoder, `outputs` logit channels."""
+    """A Spleeter U-Net with a query: shared encoder, FiLM decoder, a mask's logits."""
 
-    def __init__(
-        self, config: UNetConfig, last_channels: int, outputs: int, last_slope: float = 0.0
-    ) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(nn.LeakyReLU(0.2))
-        self.last_slope = last_slope
-        channels = self.widths = (*DECODER_CHANNELS[:-1], last_channels)
+        self.encoder = Encoder(nn.LeakyReLU(0.2), INPUTS)
+        channels = self.widths = (*DECODER_CHANNELS[:-1], config.last_channels)
         self.skip_widths = (0, *reversed(ENCODER_CHANNELS[:-1]))
         inputs = (ENCODER_CHANNELS[-1], *channels[:-1])
         self.convs = nn.ModuleList(
@@ -114,14 +126,14 @@ class Trunk(nn.Module):
             for skip, width, out in zip(self.skip_widths, inputs, channels, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in channels)
-        self.head = nn.Conv2d(last_channels, outputs, kernel_size=4, dilation=2)
+        self.head = nn.Conv2d(config.last_channels, 4, kernel_size=4, dilation=2)
         self.film = Film(config.query_dim, config.film_dim, (ENCODER_CHANNELS[-1], *channels))
 
     def encode(self, magnitude: Tensor) -> Features:
         """Compute what all queries share.
 
         Args:
-            magnitude: `(batch, 2, frames, 1024)`, frames a multiple of 64.
+            magnitude: `(batch, 4, frames, 512)`, frames a multiple of 64.
         """
         outputs = self.encoder(magnitude.contiguous(memory_format=torch.channels_last))
         skips = [
@@ -130,7 +142,7 @@ class Trunk(nn.Module):
         return Features(outputs[-1], tuple(skips))
 
     def decode(self, features: Features, query: Tensor) -> Tensor:
-        """Return mask logits `(batch, outputs, frames, 1024)` for queries `(batch, dim)`."""
+        """Return a mask's logits `(batch, 2, frames, 512)` for queries `(batch, dim)`."""
         film = self.film(query)
         scale, shift = film[0]
         x = features.bottleneck * scale + shift
@@ -140,12 +152,21 @@ class Trunk(nn.Module):
                 y = y + features.skips[level - 1]
             scale, shift = film[level + 1]
             x = norm(self.activate(level, y * scale + shift))
-        return self.head(functional.pad(x, (3, 3, 3, 3)))
+        return self.logits(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Map the last level to the logits of the mask e^2 / (e^2 + r^2).
+
+        e and r are sigmoid estimates of target and rest: where the net is sure of neither or of
+        both, the mask is one half, which keeps it from going out for good while it learns.
+        """
+        target, rest = self.head(functional.pad(x, (3, 3, 3, 3))).chunk(2, dim=1)
+        return 2 * (functional.logsigmoid(target) - functional.logsigmoid(rest))
 
     def activate(self, level: int, x: Tensor) -> Tensor:
         """ReLU, leaky at the last level, in place."""
         last = level == len(self.widths) - 1
-        return functional.leaky_relu_(x, self.last_slope) if last else functional.relu_(x)
+        return functional.leaky_relu_(x, _LAST_SLOPE) if last else functional.relu_(x)
 
     def _conv(self, level: int, x: Tensor, skip: bool) -> Tensor:
         weight = self.weight(level, skip)
@@ -161,84 +182,102 @@ class Trunk(nn.Module):
         """A level's bias `(out,)`."""
         return self.convs[level].get_parameter("bias")
 
-    def start_from(self, encoder: Encoder, decoder: Decoder) -> None:
-        """Copy an open net; a last level of another width keeps its random weights."""
-        self.encoder.load_state_dict(encoder.state_dict())
-        whole = self.widths[-1] == DECODER_CHANNELS[-1]
-        for level in range(len(self.widths) if whole else len(self.widths) - 1):
-            self.convs[level].load_state_dict(decoder.convs[level].state_dict())
-            self.norms[level].load_state_dict(decoder.norms[level].state_dict())
-        if whole:
-            self.head.load_state_dict(decoder.head.state_dict())
+    def start_from(self, net: SpleeterUNet) -> None:
+        """Copy an open net, which then looks at the mixture without voice.
+
+        The last level's further channels and the head stay random: the open net's own masks are so
+        sure that nothing could be learned from them.
+        """
+        state = net.encoder.state_dict()
+        kernel = state["convs.0.weight"]
+        state["convs.0.weight"] = torch.cat([torch.zeros_like(kernel), kernel], dim=1)
+        self.encoder.load_state_dict(state)
+        last = len(self.widths) - 1
+        for level in range(last):
+            self.convs[level].load_state_dict(net.decoder.convs[level].state_dict())
+            self.norms[level].load_state_dict(net.decoder.norms[level].state_dict())
+        with torch.no_grad():
+            for ours, theirs, dim in (
+                (self.convs[last].get_parameter("weight"), net.decoder.convs[last].weight, 1),
+                (self.convs[last].get_parameter("bias"), net.decoder.convs[last].bias, 0),
+                (self.norms[last].get_parameter("weight"), net.decoder.norms[last].weight, 0),
+                (self.norms[last].get_parameter("bias"), net.decoder.norms[last].bias, 0),
+            ):
+                ours.narrow(dim, 0, 1).copy_(theirs)
+            self.head.bias.zero_()
 
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
-        """Set the last level's normalisation by what its random weights make of real mixtures.
+        """Set all normalisations by what real mixtures in bands give, and the last level's too.
 
         Args:
-            magnitude: `(batch, 2, frames, 1024)`.
+            magnitude: `(batch, 4, frames, 512)`.
             query: `(batch, dim)`.
         """
-        last = self.norms[-1]
+        norms = [*self.encoder.norms, *self.norms]
         with torch.no_grad():
-            last.train()
-            last.momentum = None  # type: ignore[assignment]  # the plain average
-            last.reset_running_stats()  # type: ignore[operator]
+            for norm in norms:
+                norm.train()
+                norm.momentum = None  # type: ignore[assignment]  # the plain average
+                norm.reset_running_stats()  # type: ignore[operator]
             self.decode(self.encode(magnitude), query)
-            last.eval()
+            for norm in norms:
+                norm.eval()
 
 
 class QueryUNet(nn.Module):
-    """The three trunks and the gate between them."""
+    """Voice net, music trunk, and the gate between them."""
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         super().__init__()
         self.config = config or UNetConfig()
-        self.music = Trunk(self.config, self.config.last_channels, 4, _LAST_SLOPE)
-        self.voice = Trunk(self.config, last_channels=1, outputs=2)
-        self.backing = Trunk(self.config, last_channels=1, outputs=2)
-        self.gate = nn.Linear(self.config.query_dim, 1)
+        self.voice = SpleeterUNet()
+        self.music = Trunk(self.config)
+        self.gate = nn.Linear(self.config.query_dim, 2)  # logits of voice and of all but the voice
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def voice_share(self, query: Tensor) -> Tensor:
-        """Return how much of the estimates the voice trunks give, `(batch,)` in 0..1."""
-        share = self.gate(query).squeeze(-1).sigmoid()
-        span = 1 - 2 * _GATE_CLOSED
-        return ((share - _GATE_CLOSED) / span).clamp(0, 1)
+    def shares(self, query: Tensor) -> Tensor:
+        """Return how much voice, all but the voice, and the music trunk count, `(batch, 3)`.
 
-    def forward(self, magnitude: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate the magnitudes of target and rest.
+        Shares of nearly nothing are nothing; the three sum to one.
+        """
+        logits = functional.pad(self.gate(query), (0, 1))
+        shares = (logits.softmax(dim=-1) - _GATE_CLOSED).clamp_min(0)
+        return shares / shares.sum(dim=-1, keepdim=True)
+
+    def forward(self, magnitude: Tensor, query: Tensor) -> Tensor:
+        """Return masks 0..1 of the magnitude's shape.
 
         Args:
-            magnitude: `(batch, 2, frames, 1024)`, frames a multiple of 64.
+            magnitude: `(batch, 2, frames, 2049)`, frames a multiple of 64.
             query: `(batch, dim)`, unit length.
-
-        Returns:
-            Target and rest, each of the magnitude's shape and between 0 and the magnitude.
         """
-        share = self.voice_share(query)
-        target, rest = torch.zeros_like(magnitude), torch.zeros_like(magnitude)
-        for chosen, weight, masks in (
-            (share < 1, 1 - share, self.music_masks),
-            (share > 0, share, self.voice_masks),
-        ):
-            if bool(chosen.any()):
-                part = masks(magnitude[chosen], query[chosen])
-                scaled = weight[chosen, None, None, None] * part
-                index = (chosen.nonzero().squeeze(1),)
-                target = target.index_put(index, target[chosen] + scaled[:, :2])
-                rest = rest.index_put(index, rest[chosen] + scaled[:, 2:])
-        return target * magnitude, rest * magnitude
+        voice = self.voice_mask(magnitude)
+        features = self.music.encode(music_input(magnitude, voice))
+        music = from_bands(self.music.decode(features, query).sigmoid())
+        parts = torch.stack([voice, 1 - voice, music], dim=1)
+        return (self.shares(query)[:, :, None, None, None] * parts).sum(1)
 
-    def music_masks(self, magnitude: Tensor, query: Tensor) -> Tensor:
-        """The music trunk's masks of target and rest, `(batch, 4, frames, 1024)`."""
-        return self.music.decode(self.music.encode(magnitude), query).sigmoid()
+    def voice_mask(self, magnitude: Tensor) -> Tensor:
+        """The voice net's mask, `(batch, 2, frames, 2049)`."""
+        known = magnitude[..., :FREQ_BINS].contiguous(memory_format=torch.channels_last)
+        return continued(self.voice(known).sigmoid(), magnitude.shape[-1])
 
-    def voice_masks(self, magnitude: Tensor, query: Tensor) -> Tensor:
-        """The voice trunks' masks of target and rest, `(batch, 4, frames, 1024)`."""
-        logits = [
-            trunk.decode(trunk.encode(magnitude), query) for trunk in (self.voice, self.backing)
-        ]
-        return torch.cat(logits, dim=1).sigmoid()
+
+def music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
+    """Mixture and mixture without voice in bands, loud bins compressed.
+
+    Magnitudes span five decades; left as they are, a few loud bins drive every layer so far that
+    neither a query's shifts nor small steps of training reach them.
+
+    Args:
+        magnitude: `(batch, 2, frames, 2049)`.
+        voice: The voice's mask, of that shape.
+
+    Returns:
+        `(batch, 4, frames, 512)`.
+    """
+    both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
+    return _LOUD * (both / _LOUD).asinh()
 
 
 def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:

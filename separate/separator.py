@@ -55,8 +55,8 @@ class Separator:
         """
         settings = settings or Settings()
         self.settings = replace(settings, model=model) if model else settings
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
+        on_cpu = torch.device(self.settings.device).type == "cpu"
+        self.threads = (self.settings.threads or torch.get_num_threads()) if on_cpu else 1
         self.models: list[SourceModel] = list(sources or []) or [
             open_model(name.strip(), self.settings) for name in self.settings.model.split(",")
         ]
@@ -152,6 +152,8 @@ class SeparationStream:
             separator.grid(),
             self._separate_window,
             on_progress,
+            threads=separator.threads,
+            on_window=self._listen,
         )
 
     def __iter__(self) -> Iterator[StreamBlock]:
@@ -166,9 +168,10 @@ class SeparationStream:
     def _separate_window(self, window: np.ndarray) -> np.ndarray:
         """Map `(channels, n)` to `(stems + 1, channels, n)`, channels taken in pairs."""
         pairs = [window[i : i + 2] for i in range(0, window.shape[0], 2)]
-        results = [self._separate_pair(pair) for pair in pairs]
-        self._meter.update(window, results[0])
-        return np.concatenate(results, axis=1)
+        return np.concatenate([self._separate_pair(pair) for pair in pairs], axis=1)
+
+    def _listen(self, window: np.ndarray, result: np.ndarray) -> None:
+        self._meter.update(window, result[:, :2])  # of many channels the first pair
 
     def _separate_pair(self, pair: np.ndarray) -> np.ndarray:
         stereo = torch.from_numpy(np.array(np.broadcast_to(pair, (2, pair.shape[1]))))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from separate.errors import QueryError
 from separate.models import registry
+from separate.models.bands import continued
 from separate.models.fused import FusedUNet
 from separate.models.registry import Card
 from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
@@ -30,8 +31,7 @@ from separate.stream import Grid
 from separate.weights import models_dir
 
 _DEFAULT_FRAMES = 512
-_DEFAULT_OVERLAP = 0.125
-_CONTINUED_BINS = 64  # the mask above the model's band is the mean of so many top bins (690 Hz)
+_DEFAULT_OVERLAP = 0.03125
 _EPS = 1e-10
 _ROUTING_SIMILARITY = 0.35  # least cosine between a query and the stem that answers it
 
@@ -53,9 +53,6 @@ class SourceModel(Protocol):
         """Map a window `(2, n)` to `(stems + 1, 2, n)`, the queries' claim last."""
 
 
-Estimate = tuple[Tensor, Tensor]  # magnitudes of a target and of the rest, each (2, frames, freq)
-
-
 @dataclass(frozen=True)
 class PreparedQuery:
     """One query as a mask model wants it: what to take, what to leave out of that."""
@@ -65,7 +62,7 @@ class PreparedQuery:
 
 
 class MaskModel(ABC):
-    """A model that masks the mixture's spectrum (44.1 kHz, STFT 4096/1024, lower 1,024 bins)."""
+    """A model that masks the mixture's spectrum (44.1 kHz, STFT 4096/1024)."""
 
     sample_rate = 44100
     stft = StftConfig()
@@ -75,15 +72,23 @@ class MaskModel(ABC):
         self.sha256 = card.sha256
         self.device = torch.device(settings.device)
         self.share = settings.share
-        self.exponent = 2 * settings.strength  # of the Wiener mask
+        self.strength = settings.strength
 
     @abstractmethod
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
         """Turn queries into what `estimate` takes."""
 
     @abstractmethod
-    def estimate(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Estimate]:
-        """Estimate target and rest for each wanted thing of a magnitude `(2, frames, 1024)`."""
+    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Tensor]:
+        """Return a mask 0..1 of each wanted thing.
+
+        Args:
+            magnitude: Of the mixture, `(2, frames, 2049)`.
+            wanted: Prepared queries, positive or negative.
+
+        Returns:
+            Each `(2, frames, bins)`; one of fewer bins goes on upward.
+        """
 
     def grid(self, settings: Settings) -> Grid:
         """Return windows of `--segment` seconds in whole blocks of 64 frames."""
@@ -102,32 +107,57 @@ class MaskModel(ABC):
         padding = self.stft.samples(frames) - length
         padded = torch.nn.functional.pad(stereo.to(self.device), (0, padding))
         spectrum = stft(padded, self.stft)
-        masks = self.masks(modulus(spectrum[:, :FREQ_BINS]).transpose(1, 2), prepared)
+        masks = self.masks(modulus(spectrum.transpose(1, 2)), prepared)
+        if self.share and len(masks) > 1:
+            return self._shared(stereo, spectrum, masks, self.claims(prepared))
         outputs = [istft(apply_mask(mask, spectrum), length, self.stft) for mask in masks]
         if len(masks) == 1:
             claim = outputs[0]
-        elif self.share:
-            claim = torch.stack(outputs).sum(0)
         else:
             largest = torch.stack(masks).amax(0)
             claim = istft(apply_mask(largest, spectrum), length, self.stft)
         return torch.stack([*outputs, claim])
 
+    def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        """Say which queries keep their masks when the mixture is shared out among all."""
+        return [False] * len(prepared)
+
+    def _shared(
+        self, stereo: Tensor, spectrum: Tensor, masks: Sequence[Tensor], claims: Sequence[bool]
+    ) -> Tensor:
+        """Share the mixture out by the masks; the last source is what the others leave.
+
+        What claims its mask keeps it, the others share what remains.
+        """
+        kept = [mask for mask, claim in zip(masks, claims, strict=True) if claim]
+        others = [mask for mask, claim in zip(masks, claims, strict=True) if not claim]
+        claimed = _total(kept)
+        factor = None if claimed is None else claimed.clamp_min(1).reciprocal()
+        shares = _total(others)
+        if shares is not None:
+            shares = shares.clamp_min_(_EPS).reciprocal_()
+            if claimed is not None:
+                shares *= 1 - claimed.clamp_max(1)
+            shares = apply_mask(shares, spectrum)
+        claiming = spectrum if factor is None else apply_mask(factor, spectrum)
+        length, rest = stereo.shape[-1], stereo.to(self.device)
+        outputs = []
+        for mask, claim in zip(masks[:-1], claims, strict=False):
+            part = claiming if claim or shares is None else shares
+            outputs.append(istft(apply_mask(mask, part), length, self.stft))
+            rest = rest - outputs[-1]
+        return torch.stack([*outputs, rest, stereo.to(self.device)])
+
     def masks(self, magnitude: Tensor, prepared: Sequence[PreparedQuery]) -> list[Tensor]:
-        """Return one mask `(2, frames, 1024)` a query, 0..1; shared masks sum to at most 1."""
+        """Return one mask `(2, frames, bins)` a query, 0..1, before any sharing."""
         wanted = [thing for query in prepared for thing in (query.positive, *query.negative)]
-        ratios = iter(
-            [wiener_mask(*pair, self.exponent) for pair in self.estimate(magnitude, wanted)]
-        )
+        ratios = iter(self.mask(magnitude, wanted))
         masks = []
         for query in prepared:
             mask = next(ratios)
             for _ in query.negative:
                 mask = mask * (1 - next(ratios))
             masks.append(mask)
-        if self.share and len(masks) > 1:
-            total = torch.stack(masks).sum(0).clamp_min(_EPS)
-            masks = [mask / total for mask in masks]
         return masks
 
 
@@ -149,10 +179,13 @@ class QueryModel(MaskModel):
                 prepared.append(PreparedQuery(parts[0], tuple(parts[1:])))
         return prepared
 
-    def estimate(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Estimate]:
+    def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        """See `MaskModel`: the voice net knows more of voices than the trunk of all else."""
+        return [query.positive.music is None for query in prepared]  # type: ignore[attr-defined]
+
+    def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Tensor]:
         """See `MaskModel`; the encoders run once, the decoders query by query."""
-        pairs = self.net.estimate(magnitude[None], list(wanted))
-        return [(target[0], rest[0]) for target, rest in pairs]
+        return [mask[0] for mask in self.net.masks(magnitude[None], wanted, self.strength)]
 
 
 class StemModel(MaskModel):
@@ -193,15 +226,16 @@ class StemModel(MaskModel):
             )
         return named[best]
 
-    def estimate(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Estimate]:
-        """See `MaskModel`; the rest's power is the sum of the other stems' powers."""
-        stems = dict(zip(self.stems, self.net(magnitude[None])[0], strict=True))
+    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Tensor]:
+        """See `MaskModel`; Spleeter's own Wiener masks: a stem's power over that of all stems."""
+        stems = dict(zip(self.stems, self.net(magnitude[None, ..., :FREQ_BINS])[0], strict=True))
         power = torch.stack(list(stems.values())).square().sum(0)
-        pairs = []
+        masks = []
         for stem in wanted:
             target = stems[str(stem)]
-            pairs.append((target, (power - target.square()).clamp_min(0).sqrt()))
-        return pairs
+            rest = (power - target.square()).clamp_min(0).sqrt()
+            masks.append(wiener_mask(target, rest, 2 * self.strength))
+        return masks
 
 
 def open_model(name: str, settings: Settings) -> SourceModel:
@@ -222,7 +256,7 @@ def random_model(settings: Settings) -> SourceModel:
     card = Card("random", "query-unet", "", {}, "", query_encoder="embedded")
     net = QueryUNet(UNetConfig()).eval().requires_grad_(False)
     vectors = load_encoder("embedded").embed_text(["vocals", "drums", "bass", "other"])
-    wanted = torch.tensor([[20.0], [-20.0], [-20.0], [-20.0]])
+    wanted = torch.tensor([[20.0, -20.0]] + [[-20.0, -20.0]] * 3)
     net.gate.weight.copy_(torch.linalg.lstsq(vectors, wanted).solution.T)
     net.gate.bias.zero_()
     return wrap(net, card, settings)
@@ -237,6 +271,16 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
 
 
+def _total(masks: Sequence[Tensor]) -> Tensor | None:
+    """Sum masks without stacking them; None where there are none."""
+    if not masks:
+        return None
+    total = masks[0].clone()
+    for mask in masks[1:]:
+        total += mask
+    return total
+
+
 def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
     """Mask a spectrum; above the mask's band the mean of its top bins goes on.
 
@@ -247,7 +291,5 @@ def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
     Returns:
         Complex, the spectrum's shape.
     """
-    above = mask[..., -_CONTINUED_BINS:].mean(dim=-1, keepdim=True)
-    missing = spectrum.shape[1] - mask.shape[-1]
-    full = torch.cat([mask, above.expand(-1, -1, missing)], dim=-1).transpose(1, 2)
+    full = continued(mask, spectrum.shape[1]).transpose(1, 2)
     return torch.view_as_complex(torch.view_as_real(spectrum) * full.unsqueeze(-1))

@@ -10,6 +10,7 @@ not depend on how the input arrives.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,12 @@ class StreamBlock:
 
 
 def overlap_add(
-    blocks: Iterable[np.ndarray], grid: Grid, separate: Callable[[np.ndarray], np.ndarray]
+    blocks: Iterable[np.ndarray],
+    grid: Grid,
+    separate: Callable[[np.ndarray], np.ndarray],
+    *,
+    threads: int = 1,
+    on_window: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Separate a stream window by window.
 
@@ -55,6 +61,8 @@ def overlap_add(
         blocks: `(channels, time)` each, at the model's rate, of any lengths.
         grid: Windows and overlap.
         separate: Maps a window `(channels, n)`, n <= `window_samples`, to `(outputs, channels, n)`.
+        threads: Windows that are separated at the same time, each on one core.
+        on_window: Called with each window and what became of it, in order.
 
     Yields:
         `(outputs, channels, time)`; as many samples in all as came in.
@@ -62,8 +70,9 @@ def overlap_add(
     overlap = grid.overlap_samples
     fade_in = (np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap)
     tail: np.ndarray | None = None  # the last window's end, before its cross-fade
-    for window, is_last in _windows(blocks, grid):
-        result = separate(window)
+    for window, result, is_last in _separated(_windows(blocks, grid), separate, threads):
+        if on_window is not None:
+            on_window(window, result)
         if tail is not None:
             faded = result[..., :overlap] * fade_in + tail * (1 - fade_in)
             result = np.concatenate([faded, result[..., overlap:]], axis=-1)
@@ -72,6 +81,37 @@ def overlap_add(
         else:
             yield result[..., : grid.step_samples]
             tail = result[..., grid.step_samples :]
+
+
+def _separated(
+    windows: Iterable[tuple[np.ndarray, bool]],
+    separate: Callable[[np.ndarray], np.ndarray],
+    threads: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """Separate windows, several at a time, and yield them in order with their results.
+
+    Whole windows share no data, so cores never wait for each other as they do inside a window, and
+    the result does not depend on their number.
+    """
+    pool = ThreadPoolExecutor(threads, "separate", initializer=_use_one_core)
+    pending: deque[tuple[np.ndarray, Future[np.ndarray], bool]] = deque()
+    try:
+        for window, is_last in windows:
+            pending.append((window, pool.submit(separate, window), is_last))
+            if len(pending) > threads:
+                first, future, was_last = pending.popleft()
+                yield first, future.result(), was_last
+        while pending:
+            first, future, was_last = pending.popleft()
+            yield first, future.result(), was_last
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _use_one_core() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _windows(blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[tuple[np.ndarray, bool]]:
@@ -97,6 +137,9 @@ def separate_stream(
     grid: Grid,
     separate: Callable[[np.ndarray], np.ndarray],
     on_progress: Callable[[int], None] | None = None,
+    *,
+    threads: int = 1,
+    on_window: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Iterator[StreamBlock]:
     """Separate a stream at the input's own rate.
 
@@ -108,6 +151,8 @@ def separate_stream(
         separate: Maps a window `(channels, n)` to `(stems + 1, channels, n)`; the last output is
             what the stems claim of the mixture together, and the residual is what they leave.
         on_progress: Called with the number of input samples done; what it raises ends the stream.
+        threads: See `overlap_add`.
+        on_window: See `overlap_add`.
     """
     inputs: deque[np.ndarray] = deque()  # what came in and has not gone out
 
@@ -123,7 +168,8 @@ def separate_stream(
     back: Resampler | None = None
     done = 0
     shape: tuple[int, ...] = ()
-    for result in overlap_add(tee(), grid, separate):
+    separated = overlap_add(tee(), grid, separate, threads=threads, on_window=on_window)
+    for result in separated:
         shape = result.shape[:-1]
         flat = result.reshape(-1, result.shape[-1])
         back = back or Resampler(flat.shape[0], model_rate, sample_rate)

@@ -11,6 +11,11 @@ import typer
 train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
 
 
+@train_app.callback()
+def train() -> None:
+    """Train or adapt a separator of your own."""  # makes a recipe's name part of the command
+
+
 @train_app.command()
 def supervised(
     corpus: Annotated[list[Path], typer.Argument(help="Folders made by `separate data`.")],

@@ -19,7 +19,6 @@ from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
 from separate.train.data import Clip, Corpus, Song
 
-FREQ_BINS = 1024
 SAMPLE_RATE = 44100
 SOUND_EVENTS = (
     "baby_cry",
@@ -33,6 +32,7 @@ SOUND_EVENTS = (
     "rooster",
     "sea_waves",
 )
+MUSIC = STEMS[1:]  # what the music trunk shares out
 _TRIES = 6  # windows tried until one sounds
 
 
@@ -41,14 +41,12 @@ class MixConfig:
     """How examples are made."""
 
     frames: int = 256  # STFT frames an example, a multiple of 64
-    queries: int = 3  # queries an example
+    queries: int = 4  # queries an example
     aligned: float = 0.5  # probability that all stems come from the same song and time
     clips: float = 0.15  # probability of a mixture of clips alone
     event: float = 0.1  # probability that a clip is laid over a song
     fine: float = 0.3  # probability of a fine label instead of its stem family
     absent: float = 0.05  # probability that a query names something that is not there
-    accompaniment: float = 0.04  # probability that a query asks for all but the vocals
-    voices: float = 0.1  # probability that an example with voices may ask for them
     gain_db: float = 6.0  # each source's gain, +-, on top of the song's own balance
     eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
@@ -71,6 +69,7 @@ class Batch:
     mixture: Tensor  # complex (batch, 2, frames, freq)
     targets: Tensor  # complex (batch, queries, 2, frames, freq)
     labels: tuple[tuple[str, ...], ...]  # the queries' labels, (batch, queries)
+    shared: Tensor  # bool (batch,): the first queries are drums, bass, other, and all there is
 
 
 class Mixer:
@@ -110,10 +109,12 @@ class Mixer:
             device: Where the mixing's transforms run and the batch lies.
         """
         examples = [self._example(number, device) for number in numbers]
+        labels = tuple(labels for _, _, labels in examples)
         return Batch(
             torch.stack([mixture for mixture, _, _ in examples]),
             torch.stack([targets for _, targets, _ in examples]),
-            tuple(labels for _, _, labels in examples),
+            labels,
+            torch.tensor([row[: len(MUSIC)] == MUSIC for row in labels], device=device),
         )
 
     def _example(
@@ -122,7 +123,7 @@ class Mixer:
         rng = np.random.default_rng((self.seed, number))
         sources = self.sources(rng)
         audio = torch.from_numpy(np.stack([source.audio for source in sources])).to(device)
-        spectra = stft(audio, self.stft)[..., :FREQ_BINS, :].transpose(-1, -2)
+        spectra = stft(audio, self.stft).transpose(-1, -2)
         spectra = spectra * self._colour(rng, sources).to(device)
         if rng.random() < 0.5:
             spectra = spectra.flip(1)
@@ -214,7 +215,7 @@ class Mixer:
         """
         config = self.config
         points = np.linspace(0, 1, 6)
-        axis = np.log1p(np.arange(FREQ_BINS)) / np.log1p(FREQ_BINS)
+        axis = np.log1p(np.arange(self.stft.bins)) / np.log1p(self.stft.bins)
         by_parent: dict[str, np.ndarray] = {}
         rows = []
         for source in sources:
@@ -232,8 +233,8 @@ class Mixer:
         """Choose what to ask for among what sounds."""
         config = self.config
         askable = [s for s in sources if s.parent != "rest"]
-        if rng.random() >= config.voices:  # the open nets know voices; spend time on the others
-            askable = [s for s in askable if s.parent != "vocals"] or askable
+        # The open net knows voices: spend the time on the others.
+        askable = [s for s in askable if s.parent != "vocals"] or askable
         families = sorted({s.parent for s in askable})
         fine = sorted(
             {
@@ -243,14 +244,15 @@ class Mixer:
                 if name != s.parent
             }
         )
-        sung = {"vocals", "other"} <= {s.parent for s in sources}
         pools = [list(rng.permutation(families)), list(rng.permutation(fine))]
         chosen: list[str] = []
-        for _ in range(config.queries):
+        parents = {s.parent for s in sources}
+        if parents <= set(STEMS) and parents & set(MUSIC):  # all is known, also what is absent
+            chosen += MUSIC
+            pools = [pools[1] or pools[0], pools[1]]
+        while len(chosen) < config.queries:
             if self._events and rng.random() < config.absent:
                 chosen.append(str(rng.choice(self._absent(families, fine))))
-            elif sung and rng.random() < config.accompaniment:
-                chosen.append("accompaniment")
             else:  # each family and each label once, as long as there are any
                 first = int(rng.random() < config.fine)
                 pool = pools[first] or pools[1 - first]
@@ -259,8 +261,6 @@ class Mixer:
 
     def _answers(self, source: Source, query: str) -> bool:
         """Whether a source belongs to what a query asks for."""
-        if query == "accompaniment":
-            return source.parent in (*STEMS[1:], "rest")
         return query in (source.label, source.parent, *self.wider.get(source.label, ()))
 
     def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:

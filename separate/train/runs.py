@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from separate.errors import DataError
 from separate.models import registry
 from separate.models.registry import Card
-from separate.models.spleeter import Spleeter
+from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries import Encoder, load_encoder
 from separate.queries.query import Query
@@ -33,7 +34,8 @@ from separate.weights import fetch, models_dir
 _SPLEETER_NOTICE = (
     "Started from Spleeter's pretrained 2stems model, Copyright (c) 2019-present Deezer SA, MIT."
 )
-_VOICES = ("vocals", "speech")  # labels below these open the gate to the voice trunk
+_VOICES = ("vocals", "speech")  # labels below these open the gate to the voice net
+_BACKING = "accompaniment"  # the label of all but the voice
 
 
 @dataclass(frozen=True)
@@ -131,32 +133,37 @@ def initial(name: str, encoder: Encoder) -> tuple[QueryUNet, tuple[str, ...]]:
         return model, ()
     opened, _ = registry.load(fetch("spleeter-2stems"))
     assert isinstance(opened, Spleeter)
-    vocals, accompaniment = (opened.nets[stem] for stem in ("vocals", "accompaniment"))
-    model.voice.start_from(vocals.encoder, vocals.decoder)
-    for trunk in (model.backing, model.music):
-        trunk.start_from(accompaniment.encoder, accompaniment.decoder)
+    model.voice.load_state_dict(opened.nets["vocals"].state_dict())
+    accompaniment = opened.nets["accompaniment"]
+    assert isinstance(accompaniment, SpleeterUNet)
+    model.music.start_from(accompaniment)
     return model, (_SPLEETER_NOTICE,)
 
 
 def fit_gate(model: QueryUNet, encoder: Encoder) -> None:
-    """Open the gate for phrases that mean a voice, close it for all others (ridge regression)."""
+    """Open the gate to the voice net for phrases that mean a voice, or all but the voice.
+
+    Ridge regression from the vectors of every label's training captions to the gate's logits.
+    """
     names = list(labels())
-    wanted = torch.tensor([6.0 if set(ancestors(name)) & set(_VOICES) else -6.0 for name in names])
+    voice = [bool(set(ancestors(name)) & set(_VOICES)) for name in names]
+    backing = [name == _BACKING for name in names]
+    wanted = 12.0 * torch.tensor([voice, backing], dtype=torch.float32).T - 6.0
     rows = [encoder.embed_text(training_captions(labels()[name])) for name in names]
     vectors = torch.cat(rows)
-    targets = torch.cat([wanted[i].expand(len(row)) for i, row in enumerate(rows)])
+    targets = torch.cat([wanted[i].expand(len(row), -1) for i, row in enumerate(rows)])
     design = torch.cat([vectors, torch.ones(len(vectors), 1)], dim=1)
     weights = torch.tensor([1.0 / len(row) for row in rows for _ in row])[:, None]
     gram = design.T @ (design * weights) + 1e-3 * torch.eye(design.shape[1])
-    solution = torch.linalg.solve(gram, design.T @ (targets * weights[:, 0]))
-    model.gate.weight.data = solution[None, :-1].clone()
-    model.gate.bias.data = solution[-1:].clone()
+    solution = torch.linalg.solve(gram, design.T @ (targets * weights))
+    model.gate.weight.data = solution[:-1].T.clone()
+    model.gate.bias.data = solution[-1].clone()
 
 
 def phrase_vectors(corpus: Corpus, encoder: Encoder) -> dict[str, Tensor]:
     """Embed the training captions of every label that a corpus can ask for."""
     wider = wider_labels(corpus)
-    names = {*STEMS, "accompaniment", *wider, *(name for row in wider.values() for name in row)}
+    names = {*STEMS, *wider, *(name for row in wider.values() for name in row)}
     return {name: encoder.embed_text(training_captions(label_of(name))) for name in sorted(names)}
 
 
@@ -190,16 +197,13 @@ def stems_separator(net: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
     model = wrap(net, card, settings)
     prepared = model.prepare([Query(stem, (stem,)) for stem in STEMS])
 
+    def window(audio: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():  # here, since it may be another thread that calls
+            return model.separate(torch.from_numpy(audio), prepared).cpu().numpy()
+
     def separate(mixture: Tensor) -> dict[str, Tensor]:
-        with torch.inference_mode():
-            pieces = list(
-                overlap_add(
-                    [mixture.numpy()],
-                    model.grid(settings),
-                    lambda window: model.separate(torch.from_numpy(window), prepared).numpy(),
-                )
-            )
-        whole = torch.cat([torch.from_numpy(piece) for piece in pieces], dim=-1)
+        pieces = list(overlap_add([mixture.numpy()], model.grid(settings), window))
+        whole = torch.from_numpy(np.concatenate(pieces, axis=-1))
         return dict(zip(STEMS, whole[:-1], strict=True))
 
     return separate

@@ -2,39 +2,42 @@
 
 In: example numbers. Out: the loss of the conditioned U-Net on them.
 
-Guard against forgetting: the voice trunks, open nets that know 25,000 songs, are left as they are;
-the music trunk alone is trained.
+Guard against forgetting: the voice net, which knows 25,000 songs, is left as it is; the music trunk
+alone is trained.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from separate.models.bands import to_bands
 from separate.models.losses import (
-    magnitude_loss,
+    Products,
+    mask_entropy_loss,
     masked_correlation_loss,
     masked_sdr_loss,
-    masked_spectrum_loss,
+    products,
 )
 from separate.models.stft import modulus
-from separate.models.unet import QueryUNet, wiener_mask
-from separate.train.mixing import Mixer
+from separate.models.unet import QueryUNet, music_input
+from separate.train.mixing import MUSIC, Mixer
+
+_EPS = 1e-6
+_FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
 
 
 @dataclass(frozen=True)
 class SupervisedConfig:
     """Weights of the loss and of the learning rates."""
 
-    magnitude_weight: float = 0.3  # of the loss of the two magnitudes
-    spectrum_weight: float = 0.0  # of the masked-spectrum loss
-    correlation_weight: float = 1.0  # of the scale-invariant SDR loss (in bel)
-    sdr_weight: float = 0.3  # of the SDR loss (in bel)
-    encoder_multiple: float = 0.33  # of the learning rate, for the music trunk's encoder
-    film_multiple: float = 4.0  # for FiLM layers
-    last_multiple: float = 2.0  # for the last level, whose weights start at random
+    entropy_weight: float = 1.0  # of the cross-entropy with the best mask
+    correlation_weight: float = 0.3  # of the scale-invariant SDR loss (in bel)
+    shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other, shared out
+    encoder_multiple: float = 0.5  # of the learning rate, for the music trunk's encoder
+    film_multiple: float = 5.0  # for FiLM layers
     query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
 
 
@@ -71,72 +74,75 @@ class Supervised:
         self.model.music.requires_grad_(True)
 
     def calibrate(self, examples: int = 8) -> None:
-        """Fit the random last level's normalisation to some examples, before the first step."""
+        """Fit the music trunk's normalisation to some examples, before the first step."""
         numbers = list(range(examples))
         batch = self.mixer.batch(numbers, self.device)
         queries = self._vectors(numbers, batch.labels)[:, 0]
-        self.model.music.calibrate(modulus(batch.mixture), queries)
+        magnitude = modulus(batch.mixture)
+        with torch.no_grad():
+            seen = music_input(magnitude, self.model.voice_mask(magnitude))
+        self.model.music.calibrate(seen, queries)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return the music trunk's parameters in four groups with their rate multiples."""
+        """Return the music trunk's parameters layer by layer with their rate multiples.
+
+        With fixed statistics nothing catches a layer whose output drifts, and Adam moves all
+        weights alike, so that what a step does to an output grows with the number of inputs; the
+        rate falls with it (Yang et al., 2022).
+        """
         config, music = self.config, self.model.music
-        fresh = [music.convs[-1], music.norms[-1], music.head]
-        known = {id(p) for part in (*fresh, music.encoder, music.film) for p in part.parameters()}
-        return [
-            {"params": list(music.encoder.parameters()), "multiple": config.encoder_multiple},
-            {
-                "params": [p for p in music.parameters() if id(p) not in known],
-                "multiple": 1.0,
-            },
+        groups: list[dict[str, Any]] = [
             {"params": list(music.film.parameters()), "multiple": config.film_multiple},
-            {
-                "params": [p for part in fresh for p in part.parameters()],
-                "multiple": config.last_multiple,
-            },
+            {"params": list(music.norms.parameters()), "multiple": 1.0},
+            {"params": list(music.encoder.norms.parameters()), "multiple": config.encoder_multiple},
+            {"params": list(music.head.parameters()), "multiple": 1.0},
         ]
+        for conv in music.convs:
+            inputs = conv.in_channels * 25 / 4  # of one output of a transposed one
+            groups.append({"params": list(conv.parameters()), "multiple": _slower(inputs)})
+        for conv in music.encoder.convs:
+            multiple = config.encoder_multiple * _slower(conv.in_channels * 25)
+            groups.append({"params": list(conv.parameters()), "multiple": multiple})
+        return groups
 
     def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss over examples and queries.
-
-        The music trunk learns every query, voices too, though the gate gives those to the voice
-        trunks later: the mixer should make few of them.
-        """
+        """Return the mean loss over examples and queries."""
         self.model.eval()  # fixed normalisation statistics, no dropout
         batch = self.mixer.batch(numbers, self.device)
-        magnitude = modulus(batch.mixture)
         queries = self._vectors(numbers, batch.labels)
-        features = self.model.music.encode(magnitude)
-        total = magnitude.new_zeros(())
-        for index in range(queries.shape[1]):
-            masks = self.model.music.decode(features, queries[:, index]).sigmoid()
-            target, rest = (mask * magnitude for mask in masks.chunk(2, dim=1))
-            total = total + self._query_loss(
-                (target, rest), batch.mixture, magnitude, batch.targets[:, index]
-            )
-        mean = total / queries.shape[1]
-        return mean, {"loss": float(mean.detach())}
+        magnitude = modulus(batch.mixture)
+        with torch.no_grad():  # the voice net is not trained
+            voice = self.model.voice_mask(magnitude)
+        features = self.model.music.encode(music_input(magnitude, voice))
+        count = queries.shape[1]
+        logits = [self.model.music.decode(features, queries[:, i]) for i in range(count)]
+        pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
+        alone = torch.stack([self._query_loss(*pair) for pair in zip(logits, pairs, strict=True)])
+        loss = alone.mean()
+        if bool(batch.shared.any()):
+            shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
+            loss = loss + self.config.shared_weight * shared
+        return loss, {"loss": float(loss.detach()), "alone": float(alone.detach().mean())}
 
-    def _query_loss(
-        self,
-        estimates: tuple[Tensor, Tensor],
-        mixture: Tensor,
-        magnitude: Tensor,
-        target: Tensor,
+    def _shared_loss(
+        self, logits: Sequence[Tensor], pairs: Sequence[Products], voice: Tensor, rows: Tensor
     ) -> Tensor:
-        wanted, rest = estimates
+        """SDR loss of drums, bass and other as `--stems` shares the mixture out among the four.
+
+        A share cannot be raised by making all masks small, the trap of the first steps.
+        """
+        music = torch.stack([part[rows].sigmoid() for part in logits[: len(MUSIC)]])
+        shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
+        losses = [
+            masked_sdr_loss(share, Products(*(part[rows] for part in astuple(pair))))
+            for share, pair in zip(shares, pairs, strict=False)
+        ]
+        return torch.stack(losses).mean()
+
+    def _query_loss(self, logits: Tensor, product: Products) -> Tensor:
         config = self.config
-        mask = wiener_mask(wanted, rest)
-        loss = magnitude.new_zeros(())
-        if config.spectrum_weight:
-            loss = loss + config.spectrum_weight * masked_spectrum_loss(mask, mixture, target)
-        if config.correlation_weight:
-            loss = loss + config.correlation_weight * masked_correlation_loss(mask, mixture, target)
-        if config.sdr_weight:
-            loss = loss + config.sdr_weight * masked_sdr_loss(mask, mixture, target)
-        both = magnitude_loss(wanted, modulus(target), magnitude) + magnitude_loss(
-            rest, modulus(mixture - target), magnitude
-        )
-        return loss + self.config.magnitude_weight * both
+        loss = config.entropy_weight * mask_entropy_loss(logits, product)
+        return loss + config.correlation_weight * masked_correlation_loss(logits.sigmoid(), product)
 
     def _vectors(self, numbers: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
         """Draw a phrase for each query; a little noise makes neighbours mean the same."""
@@ -149,3 +155,7 @@ class Supervised:
                 noise = torch.randn(known.shape[1], generator=generator) * self.config.query_noise
                 rows.append(nn.functional.normalize(known[pick] + noise, dim=0))
         return torch.stack(rows).reshape(len(labels), -1, rows[0].shape[0]).to(self.device)
+
+
+def _slower(inputs: float) -> float:
+    return min(1.0, _FULL_RATE_INPUTS / inputs)

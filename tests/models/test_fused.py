@@ -1,10 +1,11 @@
 import torch
 
+from separate.models.bands import BINS
 from separate.models.fused import FusedUNet
 from separate.models.unet import QueryUNet, UNetConfig
 
 
-def test_the_same_estimates() -> None:
+def test_the_same_masks() -> None:
     torch.manual_seed(0)
     net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
     for name, value in (*net.named_buffers(), *net.named_parameters()):
@@ -15,20 +16,28 @@ def test_the_same_estimates() -> None:
         elif "film.out" in name:
             value.copy_(0.2 * torch.randn(value.shape))
     fused = FusedUNet(net)
-    net.gate.bias.fill_(0.3)
+    net.gate.bias.copy_(torch.tensor([0.3, -0.2]))
     for frames in (64, 128, 64):
-        magnitude = torch.rand(1, 2, frames, 1024)
+        magnitude = torch.rand(1, 2, frames, BINS)
         for vector in torch.nn.functional.normalize(torch.randn(2, 8), dim=1):
-            expected = net(magnitude, vector[None])
-            (got,) = fused.estimate(magnitude, [fused.query(vector)])
-            for one, other in zip(got, expected, strict=True):
-                torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+            (got,) = fused.masks(magnitude, [fused.query(vector)])
+            torch.testing.assert_close(got, net(magnitude, vector[None]), atol=2e-5, rtol=1e-4)
 
 
-def test_the_gate_decides_which_trunks_run() -> None:
+def test_strength_hardens_a_mask() -> None:
     net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
-    net.gate.bias.fill_(-100)
-    assert FusedUNet(net).query(torch.ones(8)).voice is None
-    net.gate.bias.fill_(100)
+    net.gate.bias.copy_(torch.tensor([-99.0, -99.0]))
+    fused = FusedUNet(net)
+    query = fused.query(torch.ones(8))
+    magnitude = torch.rand(1, 2, 64, BINS)
+    (soft,), (hard,) = (fused.masks(magnitude, [query], strength) for strength in (1.0, 2.0))
+    torch.testing.assert_close(hard, soft**2 / (soft**2 + (1 - soft) ** 2), atol=1e-5, rtol=1e-4)
+
+
+def test_the_gate_decides_whether_the_music_trunk_runs() -> None:
+    net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
+    net.gate.bias.copy_(torch.tensor([99.0, -99.0]))
     query = FusedUNet(net).query(torch.ones(8))
-    assert query.music is None and query.voice is not None
+    assert (query.voice, query.backing, query.music) == (1.0, 0.0, None)
+    net.gate.bias.copy_(torch.tensor([-99.0, -99.0]))
+    assert FusedUNet(net).query(torch.ones(8)).music is not None
