@@ -14,6 +14,7 @@ from typing import Any
 
 from separate.errors import DataError, OutputError
 from separate.evals.bench_tables import memory_table, speed_table, start_table
+from separate.evals.lyrics_tables import lyrics_songs_table, lyrics_table
 from separate.evals.peers import PEERS
 from separate.evals.query_tables import classes_table, clips_table, queries_table
 from separate.evals.song_tables import (
@@ -45,6 +46,8 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "clips": clips_table,
     "clips-classes": classes_table,
     "queries": queries_table,
+    "lyrics": lyrics_table,
+    "lyrics-songs": lambda results: lyrics_songs_table(only(results, "lyrics")),
     "bench": speed_table,
     "bench-start": start_table,
     "bench-memory": memory_table,
@@ -59,6 +62,7 @@ _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "mir1k": (mir1k_table,),
     "clips": (classes_table, clips_table),
     "queries": (queries_table,),
+    "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),
 }
 
 _HEADLINE = {  # the metric and average that a card takes over from each kind of result

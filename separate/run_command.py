@@ -211,8 +211,8 @@ def run(
         overlap=overlap,
         shifts=shifts,
         strength=strength,
-        start=_seconds("--start", start) or 0.0,
-        end=_seconds("--end", end),
+        start=seconds_of("--start", start) or 0.0,
+        end=seconds_of("--end", end),
         format=_format(format, mp3, flac),
         subtype=_subtype(int24, float32),
         mp3_bitrate=mp3_bitrate,
@@ -291,7 +291,7 @@ def _terminated(number: int, frame: object) -> NoReturn:
     sys.exit(128 + number)  # unlike the default, this removes unfinished files
 
 
-def _seconds(flag: str, text: str | None) -> float | None:
+def seconds_of(flag: str, text: str | None) -> float | None:
     """Read seconds, m:s or h:m:s."""
     from separate.errors import SettingsError
 

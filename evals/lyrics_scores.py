@@ -1,0 +1,133 @@
+"""Scores of transcribed lyrics, by the package `alt-eval`; comes in: texts; goes out: numbers.
+
+Word error rate and its kin count words as `alt-eval` tokenises them, without regard to case and
+punctuation; those, line and section breaks have scores of their own. A hallucinated run is a run
+of more than ten inserted words.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from separate.errors import SettingsError
+
+RUN_WORDS = 10  # inserted words, more of which are a hallucinated run
+_RESAMPLES = 10_000
+
+
+def require_alt_eval() -> None:
+    """Do nothing where alt-eval is installed.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    try:
+        import alt_eval  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            "the scores of lyrics need alt-eval: pip install 'separate-audio[bench]'"
+        ) from error
+
+
+def score_texts(
+    references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str]
+) -> dict[str, Any]:
+    """Score hypotheses together; counts add up over the texts.
+
+    Returns:
+        alt-eval's metrics (rates as parts of 1), `hallucinated_runs`, `hallucinated_words`, and
+        `words`, those of the references.
+    """
+    from alt_eval import compute_metrics
+
+    found = dict(compute_metrics(list(references), list(hypotheses), list(languages)))
+    runs = [_runs(*pair) for pair in zip(references, hypotheses, languages, strict=True)]
+    words = found["hits"] + found["substitutions"] + found["deletions"]
+    return {
+        **found,
+        "hallucinated_runs": sum(len(run) for run in runs),
+        "hallucinated_words": sum(sum(run) for run in runs),
+        "words": words,
+    }
+
+
+def errors_html(reference: str, hypothesis: str, language: str) -> str:
+    """Return alt-eval's view of the differences: spans with classes, a line a line."""
+    from alt_eval import compute_metrics
+
+    found = compute_metrics([reference], [hypothesis], language, visualize_errors=True)
+    return str(found["errors_html"][0])
+
+
+def _runs(reference: str, hypothesis: str, language: str) -> list[int]:
+    """Return the lengths of the hallucinated runs."""
+    import iso639
+    import jiwer
+    from alt_eval.tokenizer import LyricsTokenizer, tokens_as_words
+
+    code = iso639.Language.match(language).part1
+    tokenizer = LyricsTokenizer()
+    words = [
+        [token.text.lower() for token in tokens_as_words(tokenizer(text, language=code))]
+        for text in (reference, hypothesis)
+    ]
+    as_they_are = jiwer.Compose([])
+    output = jiwer.process_words(
+        words[:1],
+        words[1:],
+        reference_transform=as_they_are,
+        hypothesis_transform=as_they_are,
+    )
+    inserted = [
+        chunk.hyp_end_idx - chunk.hyp_start_idx
+        for chunk in output.alignments[0]
+        if chunk.type == "insert"
+    ]
+    return [count for count in inserted if count > RUN_WORDS]
+
+
+def wer_interval(songs: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
+    """The 95 % interval of the pooled WER, bootstrapped over songs; None below two songs.
+
+    Args:
+        songs: Scores of each song by itself, with their counts.
+    """
+    if len(songs) < 2:
+        return None
+    errors, words = _counts(songs)
+    draws = _draws(len(songs))
+    rates = errors[draws].sum(axis=1) / words[draws].sum(axis=1)
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def reduction(
+    songs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]
+) -> dict[str, float | None]:
+    """How much lower the WER is than another's on the same songs, as a part of the latter.
+
+    Returns:
+        mean, and low and high of its 95 % interval over songs (paired; None below two songs).
+    """
+    ours, theirs = _counts(songs)[0], _counts(baseline)[0]
+    total = float(theirs.sum())
+    mean = 1 - float(ours.sum()) / total if total else math.nan
+    if len(songs) < 2:
+        return {"mean": mean, "low": None, "high": None}
+    draws = _draws(len(songs))
+    sums = theirs[draws].sum(axis=1)
+    values = 1 - ours[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return {"mean": mean, "low": float(low), "high": float(high)}
+
+
+def _counts(songs: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    keys = ("substitutions", "deletions", "insertions")
+    errors = [sum(song[key] for key in keys) for song in songs]
+    return np.array(errors, dtype=float), np.array([song["words"] for song in songs], dtype=float)
+
+
+def _draws(songs: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(songs, size=(_RESAMPLES, songs))

@@ -1,0 +1,298 @@
+"""Many recordings: which are to be done, one after another or in several processes, the record.
+
+In: files and folders, settings. Out: text files, a line of the record each, and how it went. A
+file that fails stops no other; `resume` goes on where a run was stopped.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from separate.audio import check_writable
+from separate.batch import BatchResult
+from separate.errors import (
+    Cancelled,
+    CheckpointError,
+    InputError,
+    SeparateError,
+    SettingsError,
+    WeightsError,
+)
+from separate.lyrics.files import check_places, places_of, write_lyrics
+from separate.lyrics.line_times import EXTENSIONS, read_line_times
+from separate.lyrics.pipeline import Transcriber
+from separate.lyrics.prepare import Vocals
+from separate.lyrics.recogniser import check_language, find_whisper
+from separate.lyrics.settings import LyricsSettings
+from separate.lyrics.stems import StemsIndex
+from separate.naming import Track, find_tracks
+from separate.pool import run_in_processes
+from separate.record import Output, Record, RecordFile, sha256_of
+
+Progress = Callable[[float, float], None]  # (bytes of input done, bytes in all)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LyricsTask:
+    """What is done with each recording of a batch."""
+
+    settings: LyricsSettings
+    folder: Path  # of the outputs
+    stems: Path | None = None  # folder of vocals that were separated before
+    line_times: Path | None = None  # a file, or a folder with one a recording
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording that is to be done."""
+
+    track: Track
+    places: dict[str, str]  # path of each format's file, relative to the output folder
+    draft: Record  # the record so far
+    line_times: Path | None
+
+
+def run_lyrics(
+    inputs: Sequence[Path],
+    task: LyricsTask,
+    *,
+    jobs: int = 1,
+    resume: bool = False,
+    on_progress: Progress | None = None,
+    on_record: Callable[[Record, bool], None] | None = None,
+) -> BatchResult:
+    """Transcribe files and folders.
+
+    Args:
+        inputs: Files and folders.
+        task: What to do with each.
+        jobs: Processes, each with models of its own.
+        resume: Skip what the record shows to be complete.
+        on_progress: Called with bytes of input done and in all; what it raises stops the batch.
+        on_record: Called with each file's record, and whether the file was complete already.
+
+    Returns:
+        The records of all files; those that failed have an `error`.
+
+    Raises:
+        OutputError: The output folder can't be written to.
+        WeightsError, SettingsError: The task can't be done with any file.
+    """
+    if jobs < 1:
+        raise SettingsError(f"--jobs {jobs}: give 1 or more")
+    check_language(task.settings.language)
+    whisper = find_whisper(task.settings.whisper, task.settings.language)
+    task = replace(task, settings=replace(task.settings, whisper=str(whisper)))
+    check_writable(task.folder)
+    record_file = RecordFile(task.folder)
+    items = _plan(inputs, task, record_file, whisper)
+    records: dict[int, Record] = {}
+    if resume:
+        index = record_file.index()
+        found = {at: record_file.complete(item.draft, index) for at, item in enumerate(items)}
+        records = {at: record for at, record in found.items() if record is not None}
+        for record in records.values():
+            if on_record is not None:
+                on_record(record, True)
+    skipped = len(records)
+    waiting = [at for at in range(len(items)) if at not in records]
+    meter = _Meter([items[at].draft.size for at in waiting], on_progress)
+    with closing(_work([items[at] for at in waiting], task, jobs, meter)) as results:
+        for position, record in results:
+            records[waiting[position]] = record
+            record_file.append(record)
+            meter.update(position, 1.0)
+            if on_record is not None:
+                on_record(record, False)
+    return BatchResult(tuple(records[at] for at in range(len(items))), skipped)
+
+
+def _plan(
+    inputs: Sequence[Path], task: LyricsTask, record_file: RecordFile, whisper: Path
+) -> list[Item]:
+    """List what is to be done; drafts name the outputs that are wanted."""
+    made = [task.folder / output.path for record in record_file for output in record.outputs]
+    tracks = find_tracks(inputs, made, task.folder)
+    if not tracks:
+        raise SettingsError("no input: name at least one file or folder")
+    sha256 = f"{sha256_of(whisper)},{_separator_sha256(task.settings)}"
+    settings = {**task.settings.fingerprint(), "whisper": None, "stems": _text(task.stems)}
+    items = []
+    for track in tracks:
+        places = places_of(track.name, task.settings.formats)
+        line_times = _line_times_of(track, task.line_times, alone=len(tracks) == 1)
+        draft = _draft(track, settings, line_times, sha256)
+        wanted = [Output(name, place, "", 0) for name, place in places.items()]
+        items.append(Item(track, places, replace(draft, outputs=wanted), line_times))
+    return items
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def _separator_sha256(settings: LyricsSettings) -> str:
+    from separate.insides import model_cards
+
+    return ",".join(card.sha256 for card in model_cards(settings.model))
+
+
+def _line_times_of(track: Track, given: Path | None, *, alone: bool) -> Path | None:
+    """Return the line times of one recording: the file, or the one of its name in the folder.
+
+    Raises:
+        InputError: The path is missing, or one file is given for many recordings.
+    """
+    if given is None:
+        return None
+    if given.is_dir():
+        names = (given / f"{track.name}{extension}" for extension in EXTENSIONS)
+        return next((path for path in names if path.is_file()), given / f"{track.name}.lrc")
+    if not given.is_file():
+        raise InputError(f"{given}: no such file; give line times as .json, .lrc or .srt")
+    if not alone:
+        raise InputError(f"{given}: is of one recording; for several give a folder to --lines")
+    return given
+
+
+def _draft(
+    track: Track, settings: dict[str, Any], line_times: Path | None, model_sha256: str
+) -> Record:
+    try:
+        status = track.path.stat()
+        size, modified = status.st_size, status.st_mtime
+    except OSError:
+        size, modified = 0, 0.0
+    queries = []
+    if line_times is not None:
+        digest = sha256_of(line_times) if line_times.is_file() else None
+        queries = [{"lines": str(line_times), "sha256": digest}]
+    path = str(track.path.absolute())
+    return Record(path, size, modified, model_sha256, settings, queries, command="lyrics")
+
+
+class _Meter:
+    """Adds up the progress of the files, weighted by their size."""
+
+    def __init__(self, sizes: Sequence[int], on_progress: Progress | None) -> None:
+        self._weights = [max(1, size) for size in sizes]
+        self._parts = [0.0] * len(sizes)
+        self._on_progress = on_progress
+
+    def update(self, position: int, part: float) -> None:
+        """Report that a part, 0..1, of an item is done."""
+        self._parts[position] = part
+        if self._on_progress is not None:
+            done = sum(w * p for w, p in zip(self._weights, self._parts, strict=True))
+            self._on_progress(done, float(sum(self._weights)))
+
+
+def _work(
+    items: Sequence[Item], task: LyricsTask, jobs: int, meter: _Meter
+) -> Generator[tuple[int, Record], None, None]:
+    """Yield (position, record) of each item as it is done."""
+    if not items:
+        return
+    if jobs == 1 or len(items) == 1:
+        worker = Worker(task)
+        for position, item in enumerate(items):
+            yield position, worker(item, partial(meter.update, position))
+        return
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    threads = task.settings.threads or max(1, processors // min(jobs, len(items)))
+    task = replace(task, settings=replace(task.settings, threads=threads))
+    longest_first = sorted(range(len(items)), key=lambda at: -items[at].draft.size)
+    lost = "its process was ended by the system (out of memory?); try fewer --jobs"
+    for position, record in run_in_processes(
+        Worker(task), [(at, items[at]) for at in longest_first], jobs, meter.update
+    ):
+        if record is None:
+            path = items[position].track.path
+            record = replace(items[position].draft, outputs=[], error=f"{path}: {lost}")
+        yield position, record
+
+
+class Worker:
+    """What a process does: loads the models with its first file, and keeps them."""
+
+    def __init__(self, task: LyricsTask) -> None:
+        self._task = task
+        self._transcriber: Transcriber | None = None
+
+    def __call__(self, item: Item, on_progress: Callable[[float], None]) -> Record:
+        """Transcribe one item.
+
+        Returns:
+            Its completed record; a failure with this file is its `error`.
+
+        Raises:
+            CheckpointError, SettingsError, WeightsError: It would fail with every file.
+        """
+        draft = replace(item.draft, outputs=[])
+        began = time.perf_counter()
+        if self._transcriber is None:
+            self._transcriber = Transcriber(self._task.settings)
+        try:
+            done = self._transcribe(self._transcriber, item, draft, on_progress)
+        except (CheckpointError, SettingsError, WeightsError, Cancelled):
+            raise
+        except SeparateError as error:
+            done = replace(draft, error=" ".join(str(error).split()))
+        except Exception as error:
+            _log.debug("%s failed", item.track.path, exc_info=True)
+            text = " ".join(str(error).split())[:200]
+            line = f"{item.track.path}: failed ({type(error).__name__}: {text}); please report this"
+            done = replace(draft, error=line)
+        return replace(done, seconds=round(time.perf_counter() - began, 3))
+
+    def _transcribe(
+        self,
+        transcriber: Transcriber,
+        item: Item,
+        draft: Record,
+        on_progress: Callable[[float], None],
+    ) -> Record:
+        task, path = self._task, item.track.path
+        if path.is_dir():
+            raise InputError(f"{path}: holds no audio files; name a file or another folder")
+        check_places(task.folder, item.places)
+        spans = None
+        if item.line_times is not None:
+            open_line = task.settings.short_form.open_line
+            spans = [line.span for line in read_line_times(item.line_times, open_line)]
+        lyrics = transcriber.transcribe(
+            path, vocals=self._vocals(item), line_times=spans, on_progress=on_progress
+        )
+        outputs = write_lyrics(lyrics, task.folder, item.places)
+        note = lyrics.note()
+        return replace(
+            draft,
+            outputs=outputs,
+            presence={} if lyrics.presence is None else {"vocals": round(lyrics.presence, 4)},
+            warnings=[note] if note else [],
+            duration=lyrics.duration,
+        )
+
+    def _vocals(self, item: Item) -> Vocals | None:
+        """Vocals that are there already: of the same model in the output folder, or as given."""
+        task = self._task
+        if task.settings.start or task.settings.end is not None:
+            return None
+        if task.stems is not None:
+            index = StemsIndex(task.stems)
+            found = index.recorded(item.track) or index.by_place(item.track)
+            if found is None:
+                raise InputError(
+                    f"{task.stems}: holds no vocals of {item.track.path}; leave out --stems to"
+                    " separate anew"
+                )
+            return found
+        sha256 = item.draft.model_sha256.partition(",")[2]
+        return StemsIndex(task.folder).recorded(item.track, sha256)

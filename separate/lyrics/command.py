@@ -1,0 +1,331 @@
+"""`separate lyrics`: what is sung, as text with times.
+
+In: inputs and options; Whisper's flags keep their names, with underscores and with hyphens. Out:
+files, lines on the terminal and an exit code. Heavy imports stand inside the functions.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from separate.lyrics.batch import LyricsTask
+    from separate.progress import Terminal
+    from separate.record import Record
+
+_WHAT, _WHISPER, _FILES, _WORK = "What is heard", "Whisper", "Files", "Work"
+
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="INPUT...", help="Sound files, videos, or folders of them."),
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", "--output_dir", "--output-dir", metavar="DIR",
+                 rich_help_panel=_FILES, help="Output folder."),
+]  # fmt: skip
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--output_format", "--output-format", "-f", rich_help_panel=_FILES,
+                 help="txt, lrc, elrc (words), srt, vtt, json, tsv, ass (karaoke), all;"
+                 " several with commas or repeated (default: txt,lrc,json)."),
+]  # fmt: skip
+Whisper = Annotated[
+    str | None,
+    typer.Option("--whisper", metavar="NAME", rich_help_panel=_WHISPER,
+                 help="Size (base, tiny.en, large-v3...) or a .pt file (default: the best here)."),
+]  # fmt: skip
+Language = Annotated[
+    str | None,
+    typer.Option("--language", rich_help_panel=_WHISPER,
+                 help="Of the singing (default: found out)."),
+]  # fmt: skip
+TaskOption = Annotated[
+    str,
+    typer.Option("--task", rich_help_panel=_WHISPER, help="transcribe, or translate to English."),
+]
+BeamSize = Annotated[
+    int | None,
+    typer.Option("--beam_size", "--beam-size", rich_help_panel=_WHISPER,
+                 help="Beams (default: greedy)."),
+]  # fmt: skip
+BestOf = Annotated[
+    int | None,
+    typer.Option("--best_of", "--best-of", rich_help_panel=_WHISPER,
+                 help="Candidates when tokens are drawn."),
+]  # fmt: skip
+Patience = Annotated[
+    float | None, typer.Option("--patience", rich_help_panel=_WHISPER, help="Of the beams.")
+]
+Temperature = Annotated[
+    float,
+    typer.Option("--temperature", rich_help_panel=_WHISPER, help="0: the likeliest token."),
+]
+Increment = Annotated[
+    float | None,
+    typer.Option("--temperature_increment_on_fallback", "--temperature-increment-on-fallback",
+                 rich_help_panel=_WHISPER, help="Try again with more when a window fails."),
+]  # fmt: skip
+Prompt = Annotated[
+    str | None,
+    typer.Option("--initial_prompt", "--initial-prompt", rich_help_panel=_WHISPER,
+                 help="Words that are likely: names, spelling."),
+]  # fmt: skip
+Condition = Annotated[
+    str,
+    typer.Option("--condition_on_previous_text", "--condition-on-previous-text",
+                 metavar="BOOL", rich_help_panel=_WHISPER,
+                 help="True: a window's text is the next one's prompt."),
+]  # fmt: skip
+WordTimes = Annotated[
+    str | None,
+    typer.Option("--word_timestamps", "--word-timestamps", metavar="BOOL",
+                 rich_help_panel=_WHISPER,
+                 help="True or False (default: if a format shows words)."),
+]  # fmt: skip
+CompressionRatio = Annotated[
+    float,
+    typer.Option("--compression_ratio_threshold", "--compression-ratio-threshold",
+                 rich_help_panel=_WHISPER, help="Fall back above."),
+]  # fmt: skip
+LogProb = Annotated[
+    float,
+    typer.Option("--logprob_threshold", "--logprob-threshold", rich_help_panel=_WHISPER,
+                 help="Fall back below."),
+]  # fmt: skip
+NoSpeech = Annotated[
+    float,
+    typer.Option("--no_speech_threshold", "--no-speech-threshold", rich_help_panel=_WHISPER,
+                 help="A window is silent above."),
+]  # fmt: skip
+Model = Annotated[
+    str,
+    typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_WHAT,
+                 help="The separator, by name or path."),
+]  # fmt: skip
+Audio = Annotated[
+    str,
+    typer.Option("--audio", rich_help_panel=_WHAT,
+                 help="What Whisper hears: mixture, vocals, blend, or auto (by its size)."),
+]  # fmt: skip
+Retry = Annotated[
+    str,
+    typer.Option("--retry", rich_help_panel=_WHAT,
+                 help="What it hears again after a loop: vocals, mixture, blend, none, or auto."),
+]  # fmt: skip
+BlendDb = Annotated[
+    float,
+    typer.Option("--blend_db", "--blend-db", metavar="DB", rich_help_panel=_WHAT,
+                 help="The rest beside the vocals in a blend."),
+]  # fmt: skip
+Segmentation = Annotated[
+    str,
+    typer.Option("--segmentation", rich_help_panel=_WHAT,
+                 help="rms-vad (of the vocals), or whisper: its own windows."),
+]  # fmt: skip
+Lines = Annotated[
+    Path | None,
+    typer.Option("--lines", metavar="FILE", rich_help_panel=_WHAT,
+                 help="Line times, if known: .json, .lrc or .srt, or a folder of them."),
+]  # fmt: skip
+Concatenate = Annotated[
+    bool,
+    typer.Option("--concatenate/--no-concatenate", rich_help_panel=_WHAT,
+                 help="With --lines: neighbouring lines in one piece."),
+]  # fmt: skip
+Stems = Annotated[
+    Path | None,
+    typer.Option("--stems", metavar="DIR", rich_help_panel=_WHAT,
+                 help="Take vocals from there: DIR/TRACK/vocals.* of any tool."),
+]  # fmt: skip
+Guards = Annotated[
+    bool,
+    typer.Option("--guards/--no-guards", rich_help_panel=_WHAT,
+                 help="Drop what was not sung; the JSON says why."),
+]  # fmt: skip
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", rich_help_panel=_WHAT,
+                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
+]  # fmt: skip
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME", rich_help_panel=_WHAT, help="End there."),
+]  # fmt: skip
+Device = Annotated[
+    str, typer.Option("--device", "-d", rich_help_panel=_WORK, help="cpu, cuda, cuda:1 or mps.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", rich_help_panel=_WORK, help="Files at once (processes).")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", rich_help_panel=_WORK, help="Processor threads of each process."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", rich_help_panel=_WORK, help="Skip what is complete already.")
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=_WORK,
+                 help="Print the record of each file as a line of JSON."),
+]  # fmt: skip
+
+
+def lyrics(
+    inputs: Inputs = None,
+    out: Out = Path("lyrics"),
+    output_format: Formats = None,
+    whisper: Whisper = None,
+    language: Language = None,
+    task: TaskOption = "transcribe",
+    beam_size: BeamSize = None,
+    best_of: BestOf = None,
+    patience: Patience = None,
+    temperature: Temperature = 0.0,
+    temperature_increment_on_fallback: Increment = None,
+    initial_prompt: Prompt = None,
+    condition_on_previous_text: Condition = "False",
+    word_timestamps: WordTimes = None,
+    compression_ratio_threshold: CompressionRatio = 2.4,
+    logprob_threshold: LogProb = -1.0,
+    no_speech_threshold: NoSpeech = 0.6,
+    model: Model = "default",
+    audio: Audio = "auto",
+    retry: Retry = "auto",
+    blend_db: BlendDb = -12.0,
+    segmentation: Segmentation = "rms-vad",
+    lines: Lines = None,
+    concatenate: Concatenate = True,
+    stems: Stems = None,
+    guards: Guards = True,
+    start: Start = None,
+    end: End = None,
+    device: Device = "cpu",
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Write down what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
+    from separate.errors import SettingsError
+    from separate.lyrics.batch import LyricsTask
+    from separate.lyrics.settings import GuardSettings, LyricsSettings, ShortFormSettings
+    from separate.run_command import seconds_of
+
+    if not inputs:
+        raise SettingsError("no input: name at least one file or folder")
+    timing = None if word_timestamps is None else _bool("--word_timestamps", word_timestamps)
+    settings = LyricsSettings(
+        whisper=whisper,
+        model=model,
+        audio=audio,
+        retry=retry,
+        blend_db=blend_db,
+        segmentation=segmentation,
+        language=language,
+        task=task,
+        temperature=temperature,
+        temperature_increment_on_fallback=temperature_increment_on_fallback,
+        beam_size=beam_size,
+        best_of=best_of,
+        patience=patience,
+        initial_prompt=initial_prompt,
+        condition_on_previous_text=_bool(
+            "--condition_on_previous_text", condition_on_previous_text
+        ),
+        word_timestamps=timing,
+        compression_ratio_threshold=compression_ratio_threshold,
+        logprob_threshold=logprob_threshold,
+        no_speech_threshold=no_speech_threshold,
+        device=device,
+        threads=threads,
+        start=seconds_of("--start", start) or 0.0,
+        end=seconds_of("--end", end),
+        formats=_formats(output_format),
+        short_form=ShortFormSettings(is_concatenated=concatenate),
+        guards=GuardSettings(is_on=guards),
+    )
+    _run(inputs, LyricsTask(settings, out, stems, lines), jobs=jobs, resume=resume, json=json)
+
+
+lyrics_app = typer.Typer(
+    add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+lyrics_app.command("lyrics")(lyrics)
+
+
+def _run(inputs: list[Path], task: "LyricsTask", *, jobs: int, resume: bool, json: bool) -> None:
+    from separate.lyrics.batch import run_lyrics
+    from separate.lyrics.recogniser import find_whisper
+    from separate.progress import terminal
+
+    signal.signal(signal.SIGTERM, _terminated)
+    finished = 0
+    with terminal("writing down") as screen:
+        if task.settings.whisper is None:
+            found = find_whisper(None, task.settings.language)
+            screen.note(f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})")
+
+        def on_record(record: "Record", is_old: bool) -> None:
+            nonlocal finished
+            finished += not record.error
+            _show(screen, record, task.folder, is_old, json)
+
+        try:
+            result = run_lyrics(
+                inputs,
+                task,
+                jobs=jobs,
+                resume=resume,
+                on_progress=screen.update,
+                on_record=on_record,
+            )
+        except KeyboardInterrupt:
+            screen.note(f"stopped; {finished} finished, go on with --resume")
+            raise typer.Exit(130) from None
+    if result.skipped:
+        typer.echo(f"{result.skipped} complete already", err=True)
+    if result.failed:
+        typer.echo(f"{len(result.failed)} of {len(result.records)} failed", err=True)
+        raise typer.Exit(1)
+
+
+def _show(screen: "Terminal", record: "Record", out: Path, is_old: bool, json: bool) -> None:
+    """Print what became of a file: its outputs or its record; notes and errors aside."""
+    if json:
+        screen.result(record.as_json())
+    elif not is_old:
+        for output in record.outputs:
+            screen.result(str(out / output.path))
+    if record.error:
+        screen.note(f"error: {record.error}")
+    for warning in [] if is_old else record.warnings:
+        screen.note(f"{record.input}: {warning}")
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)  # unlike the default, this removes unfinished files
+
+
+def _bool(flag: str, text: str) -> bool:
+    """Read Whisper's True and False."""
+    from separate.errors import SettingsError
+
+    known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    if text.lower() not in known:
+        raise SettingsError(f"{flag} {text!r}: give True or False")
+    return known[text.lower()]
+
+
+def _formats(given: list[str] | None) -> tuple[str, ...]:
+    from separate.lyrics.settings import FORMATS, LyricsSettings
+
+    names = [part.strip().lower() for text in given or () for part in text.split(",")]
+    names = list(dict.fromkeys(filter(None, names)))
+    if "all" in names:
+        return FORMATS
+    return tuple(names) if given is not None else LyricsSettings().formats

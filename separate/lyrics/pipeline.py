@@ -1,0 +1,347 @@
+"""The whole way: recording -> vocals -> segments -> Whisper -> guards -> `Lyrics`.
+
+In: a file or an array and `LyricsSettings`. Out: `Lyrics`. A `Transcriber` holds the loaded models
+and serves any number of recordings.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from separate.audio import probe
+from separate.lyrics.guards import guard
+from separate.lyrics.prepare import Prepared, Vocals, prepare_array, prepare_file
+from separate.lyrics.recogniser import LONGEST_SECONDS, Recogniser, find_whisper
+from separate.lyrics.result import Dropped, Line, Lyrics, Word
+from separate.lyrics.segments import line_spans_of, segments_of
+from separate.lyrics.settings import LyricsSettings
+from separate.lyrics.vad import Span
+
+if TYPE_CHECKING:
+    from separate.task import AnySeparator
+
+Progress = Callable[[float], None]  # part done, 0..1
+_LANGUAGE_PIECES = 3  # loudest segments that tell the language
+_SEPARATION_PART = 0.3  # of the progress
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What Whisper gave, before the guards; in seconds from the first sample."""
+
+    lines: list[Line]
+    spans: list[Span]
+    left_out: list[Dropped]  # line times that are too long
+    language: str | None
+    audio: str
+    segmentation: str
+    seconds_spent: float
+
+
+class Transcriber:
+    """Loaded models, ready for any number of recordings."""
+
+    def __init__(
+        self,
+        settings: LyricsSettings | None = None,
+        *,
+        recogniser: Recogniser | None = None,
+        separator: "AnySeparator | None" = None,
+    ) -> None:
+        """Load Whisper; the separator is loaded when the first recording needs it.
+
+        Args:
+            settings: The defaults suit most.
+            recogniser: A Whisper model that is loaded already.
+            separator: One that is loaded already.
+
+        Raises:
+            WeightsError: Whisper is not on this machine.
+            CheckpointError: It is damaged, or no Whisper model.
+            SettingsError: It can't do what the settings ask for.
+        """
+        self.settings = settings or LyricsSettings()
+        if self.settings.threads:
+            import torch
+
+            torch.set_num_threads(self.settings.threads)
+        self.recogniser = recogniser or Recogniser(
+            find_whisper(self.settings.whisper, self.settings.language), self.settings
+        )
+        self._separator = separator
+
+    def transcribe(
+        self,
+        source: str | Path | np.ndarray,
+        sample_rate: int | None = None,
+        *,
+        vocals: str | Path | Vocals | None = None,
+        line_times: str | Path | Sequence[Span] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Lyrics:
+        """Transcribe one recording.
+
+        Args:
+            source: A file, or an array `(channels, time)` or `(time,)`.
+            sample_rate: Of an array, in Hz.
+            vocals: A stem of the same recording that was written before; else it is separated.
+            line_times: Times of the lines, a file or spans in seconds: then the short form is used.
+            on_progress: Called with the part that is done; what it raises ends the work.
+
+        Raises:
+            SeparateError: A file can't be read, or a model not loaded.
+        """
+        settings, began = self.settings, time.perf_counter()
+        given = _as_vocals(vocals)
+        spans = line_spans_of(line_times, settings)
+        report = on_progress or (lambda part: None)
+        with tempfile.TemporaryDirectory(prefix="separate-lyrics-") as folder:
+            prepared = self.prepare(
+                source, Path(folder), sample_rate, given, lambda p: report(_SEPARATION_PART * p)
+            )
+            lyrics = self.lyrics_of(
+                prepared,
+                spans,
+                lambda p: report(_SEPARATION_PART + (1 - _SEPARATION_PART) * p),
+            )
+        timings = {**lyrics.timings, "total": time.perf_counter() - began}
+        return replace(lyrics, timings=timings)
+
+    def prepare(
+        self,
+        source: str | Path | np.ndarray,
+        folder: Path,
+        sample_rate: int | None = None,
+        vocals: Vocals | None = None,
+        on_progress: Progress | None = None,
+    ) -> Prepared:
+        """Bring a recording to what Whisper hears; separate it if the settings need vocals."""
+        settings = self.settings
+        if not isinstance(source, np.ndarray):
+            probe(source)  # what can't be read fails before models are loaded
+        if vocals is None and needs_vocals(settings, self.recogniser):
+            vocals = Vocals(separator=self._load_separator(), name=settings.model)
+        if isinstance(source, np.ndarray):
+            if sample_rate is None:
+                raise ValueError("an array needs its sample_rate")
+            return prepare_array(source, sample_rate, folder, settings.vad, vocals, on_progress)
+        return prepare_file(
+            Path(source),
+            folder,
+            settings.vad,
+            vocals,
+            start=settings.start,
+            end=settings.end,
+            on_progress=on_progress,
+        )
+
+    def _load_separator(self) -> "AnySeparator":
+        if self._separator is None:
+            from separate.batch import open_separator
+            from separate.settings import Settings
+
+            settings = self.settings
+            self._separator = open_separator(
+                Settings(model=settings.model, device=settings.device, threads=settings.threads)
+            )
+        return self._separator
+
+    def lyrics_of(
+        self,
+        prepared: Prepared,
+        line_spans: Sequence[Span] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Lyrics:
+        """Transcribe a prepared recording and apply the guards."""
+        if self._is_instrumental(prepared):
+            empty = Heard([], [], [], None, self._audio(prepared), self._segmentation(None), 0.0)
+            return self._result(prepared, empty, [], [], is_instrumental=True)
+        heard = self.hear(prepared, line_spans, on_progress)
+        if not self.settings.guards.is_on:
+            return self._result(prepared, heard, heard.lines, heard.left_out)
+        kept, dropped = self.guarded(prepared, heard)
+        return self._result(prepared, heard, kept, [*heard.left_out, *dropped])
+
+    def guarded(self, prepared: Prepared, heard: Heard) -> tuple[list[Line], list[Dropped]]:
+        """Part what was heard in what is kept and what is dropped."""
+        vocals = prepared.tracks.vocals
+        level = vocals.level if vocals is not None else None
+        return guard(heard.lines, level, self.settings.guards)
+
+    def hear(
+        self,
+        prepared: Prepared,
+        line_spans: Sequence[Span] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Heard:
+        """Let Whisper transcribe all segments, without guards."""
+        began = time.perf_counter()
+        spans, left_out = segments_of(prepared, line_spans, self.settings)
+        audio = self._audio(prepared)
+        segmentation = self._segmentation(line_spans)
+        retry = self._retry(prepared, segmentation)
+        if not spans:
+            return Heard([], [], left_out, None, audio, segmentation, 0.0)
+        language = self._language(prepared, spans, audio)
+        total = sum(span.seconds for span in spans)
+        lines: list[Line] = []
+        done = 0.0
+        for index, span in enumerate(spans):
+            before = _text_before(lines, index, self.settings)
+            found = self._transcribe(prepared, span, audio, language, before)
+            if retry is not None and _is_loop(found, self.settings):
+                again = self._transcribe(prepared, span, retry, language, before)
+                found = min(found, again, key=_repetition)
+            lines += [replace(line, segment=index) for line in found]
+            done += span.seconds
+            if on_progress is not None:
+                on_progress(done / total)
+        spent = time.perf_counter() - began
+        return Heard(lines, spans, left_out, language, audio, segmentation, spent)
+
+    def _transcribe(
+        self, prepared: Prepared, span: Span, audio: str, language: str, before: str
+    ) -> list[Line]:
+        samples = prepared.tracks.read(audio, span.start, span.end, self.settings.blend_db)
+        return self.recogniser.transcribe(samples, self.settings, language, span.start, before)
+
+    def _retry(self, prepared: Prepared, segmentation: str) -> str | None:
+        """What is heard again after a loop; Whisper's own windows stay as they are."""
+        if segmentation == "whisper" or prepared.tracks.vocals is None:
+            return None
+        return self.recogniser.retry_for(self.settings)
+
+    def _segmentation(self, line_spans: Sequence[Span] | None) -> str:
+        return "line times" if line_spans is not None else self.settings.segmentation
+
+    def _audio(self, prepared: Prepared) -> str:
+        audio = self.recogniser.audio_for(self.settings)
+        return audio if prepared.tracks.vocals is not None else "mixture"
+
+    def _language(self, prepared: Prepared, spans: Sequence[Span], audio: str) -> str:
+        """The code that was given, or what the loudest segments are in."""
+        from separate.lyrics.recogniser import check_language
+
+        given = check_language(self.settings.language)
+        if given is not None:
+            return given
+        tracks = prepared.tracks
+        track = tracks.vocals or tracks.mixture
+        windows = [
+            Span(at, min(at + LONGEST_SECONDS, span.end))
+            for span in spans
+            for at in np.arange(span.start, span.end, LONGEST_SECONDS).tolist()
+        ]
+        windows.sort(key=lambda window: -track.energy(window.start, window.end))
+        loudest = windows[:_LANGUAGE_PIECES]
+        return self.recogniser.detect_language(
+            [tracks.read(audio, w.start, w.end, self.settings.blend_db) for w in loudest]
+        )
+
+    def _is_instrumental(self, prepared: Prepared) -> bool:
+        guards, level = self.settings.guards, prepared.tracks.vocals_db()
+        if not guards.is_on or level is None:
+            return False
+        presence = 1.0 if prepared.presence is None else prepared.presence
+        return (
+            presence < guards.no_vocals_presence
+            or level < guards.no_vocals_db
+            or (presence < guards.unlikely_presence and level < guards.unlikely_db)
+        )
+
+    def _result(
+        self,
+        prepared: Prepared,
+        heard: Heard,
+        lines: Sequence[Line],
+        dropped: Sequence[Dropped],
+        *,
+        is_instrumental: bool = False,
+    ) -> Lyrics:
+        by = prepared.offset
+        timings = {"separation": prepared.seconds_spent, "whisper": heard.seconds_spent}
+        timings["total"] = sum(timings.values())
+        return Lyrics(
+            lines=tuple(_later(line, by) for line in lines),
+            dropped=tuple(
+                sorted(
+                    (replace(d, start=d.start + by, end=d.end + by) for d in dropped),
+                    key=lambda piece: piece.start,
+                )
+            ),
+            language=heard.language,
+            whisper=self.recogniser.name,
+            whisper_sha256=self.recogniser.sha256,
+            model=prepared.vocals_from,
+            audio=heard.audio if heard.audio != "blend" else _blend_name(self.settings.blend_db),
+            segmentation=heard.segmentation,
+            segments=tuple(Span(span.start + by, span.end + by) for span in heard.spans),
+            presence=prepared.presence,
+            vocals_db=prepared.tracks.vocals_db(),
+            duration=prepared.tracks.seconds + by,
+            is_instrumental=is_instrumental,
+            timings=timings,
+        )
+
+
+def transcribe(
+    source: str | Path | np.ndarray, settings: LyricsSettings | None = None, **options: Any
+) -> Lyrics:
+    """Transcribe one recording; see `Transcriber.transcribe` for the options.
+
+    Args:
+        source: A file, or an array `(channels, time)` with `sample_rate=`.
+        settings: Models, what Whisper hears, Whisper's options, guards.
+        **options: sample_rate, vocals, line_times, on_progress.
+    """
+    return Transcriber(settings).transcribe(source, **options)
+
+
+def needs_vocals(settings: LyricsSettings, recogniser: Recogniser) -> bool:
+    """Whether anything but Whisper alone on the mixture is asked for."""
+    return (
+        settings.guards.is_on
+        or settings.segmentation == "rms-vad"
+        or recogniser.audio_for(settings) != "mixture"
+    )
+
+
+def _as_vocals(vocals: str | Path | Vocals | None) -> Vocals | None:
+    if isinstance(vocals, str | Path):
+        return Vocals(path=Path(vocals), name=str(vocals))
+    return vocals
+
+
+def _repetition(lines: Sequence[Line]) -> float:
+    """The compression ratio of the most repetitive window."""
+    return max((line.compression_ratio for line in lines), default=0.0)
+
+
+def _text_before(lines: Sequence[Line], index: int, settings: LyricsSettings) -> str:
+    """The text of the segment before, as a prompt: if that is wanted, and it was no loop."""
+    found = [line for line in lines if line.segment == index - 1]
+    if not settings.condition_on_previous_text or _is_loop(found, settings):
+        return ""
+    return " ".join(line.text for line in found)
+
+
+def _is_loop(lines: Sequence[Line], settings: LyricsSettings) -> bool:
+    return _repetition(lines) > settings.compression_ratio_threshold
+
+
+def _blend_name(blend_db: float) -> str:
+    return f"vocals plus the rest at {blend_db:g} dB"
+
+
+def _later(line: Line, seconds: float) -> Line:
+    """Shift a line into the recording's time."""
+    words = tuple(
+        Word(word.start + seconds, word.end + seconds, word.text, word.probability)
+        for word in line.words
+    )
+    return replace(line, start=line.start + seconds, end=line.end + seconds, words=words)

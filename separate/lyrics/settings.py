@@ -1,0 +1,191 @@
+"""All that decides a transcription: frozen dataclasses, checked when they are made.
+
+In: what a user asks for. Out: the same, checked. The command line and Python fill the same fields.
+"""
+
+import math
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from separate.errors import SettingsError
+
+AUDIO = ("auto", "mixture", "vocals", "blend")
+RETRY = ("auto", "none", "mixture", "vocals", "blend")
+SEGMENTATIONS = ("rms-vad", "whisper")
+TASKS = ("transcribe", "translate")
+FORMATS = ("txt", "lrc", "elrc", "srt", "vtt", "json", "tsv", "ass")
+WORD_FORMATS = ("elrc", "ass")  # which tell when each word is sung
+SAMPLE_RATE = 16_000  # Hz: what Whisper hears
+_NO_RESULT = ("device", "threads", "formats")  # fields that change no text
+
+
+@dataclass(frozen=True)
+class VadSettings:
+    """RMS-VAD: singing is where the vocals are loud, relative to their loudest moment."""
+
+    frame: int = 2048  # samples at 16 kHz, of an RMS frame
+    hop_length: int = 512  # samples at 16 kHz; `frame` is a multiple of twice of it
+    onset: float = 0.1  # singing begins at this part of the maximum
+    offset: float = 0.1  # it ends below this part of the maximum
+    min_silence: float = 1.0  # seconds; shorter rests don't end a segment
+    pad: float = 0.2  # seconds, before and after each segment
+    min_speech: float = 0.0  # seconds; shorter segments are left out
+    max_speech: float = 30.0  # seconds of a segment, pads included: what Whisper takes at once
+    min_silence_at_max: float = 0.098  # seconds; a segment that gets too long ends at such a rest
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _in_range("vad frame", self.frame, 2, 65_536)
+        _in_range("vad hop_length", self.hop_length, 1, 32_768)
+        _require(
+            self.frame % (2 * self.hop_length) == 0,
+            "vad: frame must be a multiple of twice hop_length",
+        )
+        _in_range("vad onset", self.onset, 0, 1)
+        _in_range("vad offset", self.offset, 0, self.onset)
+        for name in ("min_silence", "pad", "min_speech", "min_silence_at_max"):
+            _in_range(f"vad {name}", getattr(self, name), 0, 10, " seconds")
+        _in_range("vad max_speech", self.max_speech, 1, 30, " seconds")
+        _require(self.max_speech > 2 * self.pad, "vad: max_speech must exceed both pads")
+
+
+@dataclass(frozen=True)
+class ShortFormSettings:
+    """Short form: line times are known; lines are merged and grouped for Whisper."""
+
+    merge_overlap: float = 0.2  # seconds; lines that overlap more are one
+    pad: float = 0.5  # seconds at most, before and after a line
+    buffer: float = 0.1  # seconds that a pad keeps away from the neighbour
+    max_line: float = 30.0  # seconds; a longer line is left out
+    is_concatenated: bool = True  # lines are grouped; else each is transcribed alone
+    max_gap: float = 7.0  # seconds between lines of one group
+    max_group: float = 30.0  # seconds of a group
+    open_line: float = 10.0  # seconds of a line without an end (LRC), if nothing follows sooner
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("merge_overlap", "pad", "buffer", "max_gap"):
+            _in_range(f"short form {name}", getattr(self, name), 0, 30, " seconds")
+        for name in ("max_line", "max_group", "open_line"):
+            _in_range(f"short form {name}", getattr(self, name), 0.5, 30, " seconds")
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """What is dropped as not sung; each drop is told with its reason."""
+
+    is_on: bool = True
+    no_vocals_presence: float = 0.02  # below: no vocals in the recording at all
+    no_vocals_db: float = -30.0  # vocals quieter than the mixture by this: none at all
+    unlikely_presence: float = 0.2  # below it, if also:
+    unlikely_db: float = -12.0  # quieter by this: none at all
+    silent_level: float = 0.02  # of the vocals' maximum: quieter words weren't sung
+    no_speech_prob: float = 0.6  # lines of windows above it are dropped, if also unlikely:
+    no_speech_logprob: float = -1.0  # mean log probability below
+    compression_ratio: float = 2.4  # repetitive windows above it are searched for loops
+    loop_ratio: float = 4.0  # so repetitive no song is: above it loops are dropped as a whole
+    repeats: int = 2  # below it so many of equal phrases or lines, one after another, are kept
+    words_per_second: float = 6.0  # lines of at least four words that are faster weren't sung
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("no_vocals_presence", "unlikely_presence", "silent_level", "no_speech_prob"):
+            _in_range(f"guards {name}", getattr(self, name), 0, 1)
+        for name in ("no_vocals_db", "unlikely_db"):
+            _in_range(f"guards {name}", getattr(self, name), -200, 0, " dB")
+        _in_range("guards compression_ratio", self.compression_ratio, 1, 1000)
+        _in_range("guards loop_ratio", self.loop_ratio, 1, 1000)
+        _in_range("guards repeats", self.repeats, 1, 1000)
+        _in_range("guards words_per_second", self.words_per_second, 1, 1000)
+
+
+@dataclass(frozen=True)
+class LyricsSettings:
+    """How to transcribe and what to write."""
+
+    whisper: str | None = None  # name or path of a .pt; None: the best that is on this machine
+    model: str = "default"  # the separator, by name or path
+    audio: str = "auto"  # what Whisper hears: mixture, vocals, blend; auto: by its size
+    blend_db: float = -12.0  # the rest beside the vocals, in a blend
+    retry: str = "auto"  # what it hears again where it got into a loop; auto: by its size; none
+    segmentation: str = "rms-vad"  # or whisper: its own windows of 30 s
+    language: str | None = None  # code or name; None: found out
+    task: str = "transcribe"  # or translate, into English
+    temperature: float = 0.0  # 0: the likeliest token; above: drawn
+    temperature_increment_on_fallback: float | None = None  # tried again with that much more
+    beam_size: int | None = None  # None: greedy
+    best_of: int | None = None  # candidates when drawn
+    patience: float | None = None  # of the beam search
+    initial_prompt: str | None = None  # words that are likely: names, spelling
+    condition_on_previous_text: bool = (
+        False  # a window's or segment's text is the next one's prompt
+    )
+    word_timestamps: bool | None = None  # None: if a format shows them
+    compression_ratio_threshold: float = 2.4  # fall back above
+    logprob_threshold: float = -1.0  # fall back below
+    no_speech_threshold: float = 0.6  # silent above, if also below the former
+    device: str = "cpu"  # cpu, cuda, cuda:1, mps
+    threads: int | None = None  # processor threads; None: torch's choice
+    start: float = 0.0  # seconds into the file
+    end: float | None = None  # seconds into the file; None: its end
+    formats: tuple[str, ...] = ("txt", "lrc", "json")
+    vad: VadSettings = field(default_factory=VadSettings)
+    short_form: ShortFormSettings = field(default_factory=ShortFormSettings)
+    guards: GuardSettings = field(default_factory=GuardSettings)
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            SettingsError: One is out of its range; the message says what to give.
+        """
+        _one_of("--audio", self.audio, AUDIO)
+        _one_of("--retry", self.retry, RETRY)
+        _one_of("--segmentation", self.segmentation, SEGMENTATIONS)
+        _one_of("--task", self.task, TASKS)
+        _require(len(self.formats) > 0, f"--output_format: take of {', '.join(FORMATS)}, or all")
+        for name in self.formats:
+            _one_of("--output_format", name, FORMATS)
+        _in_range("--blend_db", self.blend_db, -80, 20, " dB")
+        _in_range("--temperature", self.temperature, 0, 1)
+        _in_range(
+            "--temperature_increment_on_fallback", self.temperature_increment_on_fallback, 0.05, 1
+        )
+        _in_range("--beam_size", self.beam_size, 1, 50)
+        _in_range("--best_of", self.best_of, 1, 50)
+        _in_range("--patience", self.patience, 0.1, 10)
+        _in_range("--threads", self.threads, 1, 1024)
+        _require(
+            re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", self.device) is not None,
+            f"--device {self.device!r}: cpu, cuda, cuda:1 or mps",
+        )
+        _in_range("--start", self.start, 0, 1e7, " seconds")
+        _in_range("--end", self.end, 0, 1e7, " seconds")
+        _require(self.end is None or self.end > self.start, "--end must be later than --start")
+
+    @property
+    def is_timing_words(self) -> bool:
+        """Whether the times of single words are found."""
+        if self.word_timestamps is None:
+            return any(name in WORD_FORMATS for name in self.formats)
+        return self.word_timestamps
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what decides the text, as plain values for a record."""
+        data = {key: value for key, value in asdict(self).items() if key not in _NO_RESULT}
+        return {**data, "word_timestamps": self.is_timing_words}
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise SettingsError(message)
+
+
+def _in_range(flag: str, value: float | None, least: float, most: float, unit: str = "") -> None:
+    inside = value is None or (math.isfinite(value) and least <= value <= most)
+    _require(inside, f"{flag} {value}: give {least:g} to {most:g}{unit}")
+
+
+def _one_of(flag: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, f"{flag} {value!r}: take one of {', '.join(choices)}")
