@@ -1,0 +1,37 @@
+"""What a worker process is asked to do: plain values that travel between processes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from separate.settings import Settings
+
+
+@dataclass(frozen=True)
+class Order:
+    """A computation with one uploaded file."""
+
+    source: Path  # the upload
+    folder: Path  # where results go; nobody else writes there
+    max_seconds: float  # what lies behind is not read
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class SeparateOrder(Order):
+    """Take sources out."""
+
+    texts: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    like: tuple[Path, ...] = ()  # examples of one sound, uploads too
+
+
+@dataclass(frozen=True)
+class FindOrder(Order):
+    """List what sounds in it."""
+
+
+@dataclass(frozen=True)
+class LyricsOrder(Order):
+    """Write down what is sung."""
+
+    language: str | None = None  # two letters; None: detect

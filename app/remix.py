@@ -1,0 +1,86 @@
+"""Files made of results: a remix of stems, and a zip of all; comes in: paths; goes out: a file."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from separate.audio import AudioReader, AudioWriter, apply_clip, rescale_gain
+from separate.errors import InputError
+
+LOUDEST = 4.0  # times as loud as it was (12 dB)
+_BLOCK_SAMPLES = 262_144
+
+
+def parse_gains(text: str, count: int) -> list[float]:
+    """Read one number a stem, with commas between.
+
+    Raises:
+        InputError: It is not so, or all are silent.
+    """
+    try:
+        gains = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError("gains: give a number for each stem, with commas between") from error
+    if len(gains) != count or not all(0 <= gain <= LOUDEST for gain in gains):
+        raise InputError(f"gains: give {count} numbers from 0 to {LOUDEST:g}")
+    if not any(gains):
+        raise InputError("all stems are muted: there is nothing to save")
+    return gains
+
+
+def remix(paths: Sequence[Path], gains: Sequence[float], target: Path, format: str = "wav") -> Path:
+    """Sum stems, each with a gain; what would clip is turned down as a whole.
+
+    Args:
+        paths: Stems of one recording.
+        gains: One for each.
+        target: The file to write.
+        format: wav, flac, ogg or mp3.
+
+    Returns:
+        The target.
+
+    Raises:
+        InputError: A stem cannot be read.
+        OutputError: The file cannot be written.
+    """
+    sounding = [(path, gain) for path, gain in zip(paths, gains, strict=True) if gain]
+    with AudioReader(sounding[0][0]) as reader:
+        info = reader.info
+    peak = max((float(np.abs(block).max(initial=0)) for block in _sums(sounding)), default=0.0)
+    gain = rescale_gain(peak)
+    with AudioWriter(target, info.sample_rate, info.channels, format=format) as writer:
+        for block in _sums(sounding):
+            writer.write(apply_clip(block, "rescale", gain)[0])
+        return writer.commit()
+
+
+def _sums(sounding: Sequence[tuple[Path, float]]) -> Iterator[np.ndarray]:
+    """Yield blocks `(channels, time)` of the sum."""
+    streams = [AudioReader(path).blocks(_BLOCK_SAMPLES) for path, _ in sounding]
+    gains = [np.float32(gain) for _, gain in sounding]
+    for blocks in zip(*streams, strict=True):
+        yield sum(  # type: ignore[misc]
+            (block * gain for block, gain in zip(blocks, gains, strict=True)),
+            np.zeros_like(blocks[0]),
+        )
+
+
+def write_zip(
+    files: Sequence[tuple[str, Path]], target: Path, on_file: Callable[[str], None] | None = None
+) -> Path:
+    """Put files into a zip, uncompressed: sound hardly shrinks.
+
+    Args:
+        files: Name in the zip, and path.
+        target: The zip.
+        on_file: Called with each name.
+    """
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name, path in files:
+            if on_file is not None:
+                on_file(name)
+            archive.write(path, name)
+    return target
