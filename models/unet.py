@@ -207,7 +207,7 @@ class Trunk(nn.Module):
             self.head.bias.zero_()
 
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
-        """Set all normalisations by what real mixtures in bands give, and the last level's too.
+        """Set all normalisations by what real mixtures in bands give.
 
         Args:
             magnitude: `(batch, 4, frames, 512)`.

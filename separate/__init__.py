@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from separate.audio import read_audio, write_audio
     from separate.errors import SeparateError
+    from separate.lyrics import LyricsSettings, transcribe
     from separate.queries.query import Query
     from separate.queries.vocabulary import STEMS
     from separate.separator import Separation, Separator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STEMS",
+    "LyricsSettings",
     "Query",
     "SeparateError",
     "Separation",
@@ -26,18 +28,21 @@ __all__ = [
     "Settings",
     "example_path",
     "read_audio",
+    "transcribe",
     "write_audio",
 ]
 
 # Loaded when first asked for: `import separate` must not cost the second that torch takes.
 _HOMES = {
     "STEMS": "separate.queries.vocabulary",
+    "LyricsSettings": "separate.lyrics",
     "Query": "separate.queries.query",
     "SeparateError": "separate.errors",
     "Separation": "separate.separator",
     "Separator": "separate.separator",
     "Settings": "separate.settings",
     "read_audio": "separate.audio",
+    "transcribe": "separate.lyrics",
     "write_audio": "separate.audio",
 }
 

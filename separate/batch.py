@@ -1,27 +1,23 @@
-"""Many files: which are to be done, one after another or in several processes, and the record.
+"""Many files to separate: which are to be done, and what a process does with each.
 
 In: tracks and a task. Out: files, a line of the record each, and how it went. A file that fails
 stops no other; results of a run that was stopped stay, and `resume` goes on from them.
 """
 
-import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from separate.audio import check_writable
+from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
 from separate.errors import SettingsError
-from separate.naming import Track, find_tracks, plan_outputs, stem_names
+from separate.naming import Track, plan_outputs, stem_names
 from separate.outputs import remove_leftovers
-from separate.pool import run_in_processes
 from separate.record import Output, Record, RecordFile
 from separate.settings import Settings
 from separate.task import AnySeparator, Task, draft_record, query_data, separate_track
 
 SeparatorFactory = Callable[[Settings], AnySeparator]
-Progress = Callable[[float, float], None]  # (bytes of input done, bytes in all)
 _CHECK_RATE = 44_100
 
 
@@ -32,19 +28,6 @@ class Item:
     track: Track
     places: dict[str, str]  # path of each stem's file, relative to the output folder
     draft: Record  # the record so far
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """How a batch went."""
-
-    records: tuple[Record, ...]  # of all tracks, in the order of the inputs
-    skipped: int  # complete already
-
-    @property
-    def failed(self) -> tuple[Record, ...]:
-        """Records of the files that failed."""
-        return tuple(record for record in self.records if record.error)
 
 
 def open_separator(settings: Settings) -> AnySeparator:
@@ -79,7 +62,7 @@ def run_batch(
     resume: bool = False,
     separator_factory: SeparatorFactory | None = None,
     on_progress: Progress | None = None,
-    on_record: Callable[[Record, bool], None] | None = None,
+    on_record: OnRecord | None = None,
 ) -> BatchResult:
     """Separate files and folders.
 
@@ -105,22 +88,22 @@ def run_batch(
     remove_leftovers(task.folder)
     record_file = RecordFile(task.folder)
     items = _plan(inputs, task, record_file, separator_factory)
-    records = _complete_already(items, record_file) if resume else {}
-    for record in records.values():
-        if on_record is not None:
-            on_record(record, True)
-    skipped = len(records)
-    waiting = [(number, item) for number, item in enumerate(items) if number not in records]
-    meter = _Meter([item for _, item in waiting], on_progress)
     factory = separator_factory or open_separator
-    with closing(_work([item for _, item in waiting], task, jobs, factory, meter)) as results:
-        for position, record in results:
-            records[waiting[position][0]] = record
-            record_file.append(record)
-            meter.update(position, 1.0)
-            if on_record is not None:
-                on_record(record, False)
-    return BatchResult(tuple(records[number] for number in range(len(items))), skipped)
+
+    def make_worker(threads: int | None) -> Worker:
+        settings = replace(task.settings, threads=threads)
+        return Worker(replace(task, settings=settings), factory)
+
+    return run_items(
+        items,
+        record_file,
+        make_worker,
+        jobs=jobs,
+        threads=task.settings.threads,
+        resume=resume,
+        on_progress=on_progress,
+        on_record=on_record,
+    )
 
 
 def _plan(
@@ -130,10 +113,7 @@ def _plan(
     separator_factory: SeparatorFactory | None,
 ) -> list[Item]:
     """List what is to be done; drafts name the outputs that are wanted."""
-    made = [task.folder / output.path for record in record_file for output in record.outputs]
-    tracks = find_tracks(inputs, made, task.folder)
-    if not tracks:
-        raise SettingsError("no input: name at least one file or folder")
+    tracks = batch_tracks(inputs, task.folder, record_file)
     plans = plan_outputs(tracks, stem_names(task.stems), task.settings)
     sha256 = _model_sha256(task.settings, separator_factory)
     settings, queries = task.settings.fingerprint(), query_data(task.queries)
@@ -145,66 +125,18 @@ def _plan(
     return items
 
 
-def _complete_already(items: Sequence[Item], record_file: RecordFile) -> dict[int, Record]:
-    """Return records of items whose outputs are there, by position."""
-    index = record_file.index()
-    found = {at: record_file.complete(item.draft, index) for at, item in enumerate(items)}
-    return {at: record for at, record in found.items() if record is not None}
-
-
 def _model_sha256(settings: Settings, separator_factory: SeparatorFactory | None) -> str:
     """Read the models' hashes from their cards, without loading them."""
     if separator_factory is not None:
         return separator_factory(settings).model_sha256
+    return cards_sha256(settings.model)
+
+
+def cards_sha256(models: str) -> str:
+    """Return the hashes of models given by name or path, comma-separated, from their cards."""
     from separate.insides import model_cards
 
-    return ",".join(card.sha256 for card in model_cards(settings.model))
-
-
-class _Meter:
-    """Adds up the progress of the files, weighted by their size."""
-
-    def __init__(self, items: Sequence[Item], on_progress: Progress | None) -> None:
-        self._weights = [max(1, item.draft.size) for item in items]
-        self._parts = [0.0] * len(items)
-        self._on_progress = on_progress
-
-    def update(self, position: int, part: float) -> None:
-        """Report that a part, 0..1, of an item is done."""
-        self._parts[position] = part
-        if self._on_progress is not None:
-            done = sum(w * p for w, p in zip(self._weights, self._parts, strict=True))
-            self._on_progress(done, float(sum(self._weights)))
-
-
-def _work(
-    items: Sequence[Item], task: Task, jobs: int, factory: SeparatorFactory, meter: _Meter
-) -> Generator[tuple[int, Record], None, None]:
-    """Yield (position, record) of each item as it is done."""
-    if not items:
-        return
-    if jobs == 1 or len(items) == 1:
-        worker = Worker(task, factory)
-        for position, item in enumerate(items):
-            yield position, worker(item, partial(meter.update, position))
-        return
-    threads = task.settings.threads or max(1, _processors() // min(jobs, len(items)))
-    task = replace(task, settings=replace(task.settings, threads=threads))
-    longest_first = sorted(range(len(items)), key=lambda at: -items[at].draft.size)
-    lost = "its process was ended by the system (out of memory?); try fewer --jobs"
-    for position, record in run_in_processes(
-        Worker(task, factory), [(at, items[at]) for at in longest_first], jobs, meter.update
-    ):
-        if record is None:
-            path = items[position].track.path
-            record = replace(items[position].draft, outputs=[], error=f"{path}: {lost}")
-        yield position, record
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return ",".join(card.sha256 for card in model_cards(models))
 
 
 class Worker:

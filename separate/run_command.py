@@ -4,16 +4,13 @@ In: inputs and options. Out: one call of the library, lines on the terminal and 
 imports stand inside the functions: they happen after the arguments are parsed.
 """
 
-import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from separate.progress import Terminal
-    from separate.record import Record
+    from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.settings import Settings
 
 
@@ -242,53 +239,17 @@ def _run(
     json: bool,
 ) -> None:
     from separate.batch import run_batch
-    from separate.progress import terminal
+    from separate.batch_screen import show_batch
     from separate.task import make_task
 
     task = make_task(out, settings, **asked)
-    signal.signal(signal.SIGTERM, _terminated)
-    finished = 0
-    with terminal("separating") as screen:
 
-        def on_record(record: "Record", is_old: bool) -> None:
-            nonlocal finished
-            finished += not record.error
-            _show(screen, record, out, is_old, json)
+    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
+        return run_batch(
+            inputs, task, jobs=jobs, resume=resume, on_progress=on_progress, on_record=on_record
+        )
 
-        try:
-            result = run_batch(
-                inputs,
-                task,
-                jobs=jobs,
-                resume=resume,
-                on_progress=screen.update,
-                on_record=on_record,
-            )
-        except KeyboardInterrupt:
-            screen.note(f"stopped; {finished} finished, go on with --resume")
-            raise typer.Exit(130) from None
-    if result.skipped:
-        typer.echo(f"{result.skipped} complete already", err=True)
-    if result.failed:
-        typer.echo(f"{len(result.failed)} of {len(result.records)} failed", err=True)
-        raise typer.Exit(1)
-
-
-def _show(screen: "Terminal", record: "Record", out: Path, is_old: bool, json: bool) -> None:
-    """Print what became of a file: its outputs or its record; warnings and errors aside."""
-    if json:
-        screen.result(record.as_json())
-    elif not is_old:
-        for output in record.outputs:
-            screen.result(str(out / output.path))
-    if record.error:
-        screen.note(f"error: {record.error}")
-    for warning in [] if is_old else record.warnings:
-        screen.note(f"warning: {record.input}: {warning}")
-
-
-def _terminated(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)  # unlike the default, this removes unfinished files
+    show_batch(work, "separating", out, json=json)
 
 
 def seconds_of(flag: str, text: str | None) -> float | None:

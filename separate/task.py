@@ -203,7 +203,7 @@ def separate_track(
         raise
     except Exception as error:
         _log.debug("%s failed", track.path, exc_info=True)
-        done = replace(draft, error=_error_line(track.path, error))
+        done = replace(draft, error=error_line(track.path, error))
     return replace(done, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -268,7 +268,8 @@ def _warnings(outputs: OutputSet, presence: Mapping[str, float], task: Task) -> 
     return lines
 
 
-def _error_line(path: Path, error: Exception) -> str:
+def error_line(path: Path, error: Exception) -> str:
+    """Say in one line why a file failed."""
     text = " ".join(str(error).split())
     if isinstance(error, SeparateError):
         return text

@@ -205,3 +205,19 @@ export function errorBox() {
 
 let numbers = 0;
 export const unique = (stem) => `${stem}-${++numbers}`;
+
+// Keep a view (play, draw, node) in step with its engine: the button, and a drawing each frame.
+export function follow(view) {
+  const { playing } = view.engine;
+  view.play.classList.toggle("on", playing);
+  view.play.setAttribute("aria-label", playing ? "Pause" : "Play");
+  view.draw();
+  if (playing && !view.drawing) tick(view);
+}
+
+function tick(view) {
+  view.drawing = true;
+  view.draw();
+  if (view.engine.playing && view.node.isConnected) requestAnimationFrame(() => tick(view));
+  else view.drawing = false;
+}

@@ -2,7 +2,7 @@
 import { Engine } from "./engine.js";
 import { drawOutline } from "./mixer.js";
 import { Source } from "./source.js";
-import { at, clock, el, Element, errorBox, get, icon, isOver, post, Progress, progressText, unique, watch } from "./base.js";
+import { at, clock, el, Element, errorBox, follow, get, icon, isOver, post, Progress, progressText, unique, watch } from "./base.js";
 
 const formats = ["lrc", "srt", "ass", "txt"];
 const languages = [["", "Find out"], ["en", "English"], ["de", "German"], ["es", "Spanish"], ["fr", "French"], ["it", "Italian"],
@@ -131,17 +131,7 @@ class Karaoke {
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   }
   update() {
-    const { playing } = this.engine;
-    this.play.classList.toggle("on", playing);
-    this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
-    this.draw();
-    if (playing && !this.drawing) this.tick();
-  }
-  tick() {
-    this.drawing = true;
-    this.draw();
-    if (this.engine.playing && this.node.isConnected) requestAnimationFrame(() => this.tick());
-    else this.drawing = false;
+    follow(this);
   }
   draw() {
     const place = this.engine.position;

@@ -1,6 +1,6 @@
 // The result: every stem with its outline, volume, mute, solo and download, all on one transport.
 import { Engine } from "./engine.js";
-import { at, clock, el, icon, unique } from "./base.js";
+import { at, clock, el, follow, icon, unique } from "./base.js";
 
 const absent = 0.1; // as on the command line: below, the source was not found
 const colours = 6;
@@ -111,17 +111,8 @@ export class Mixer {
   update() {
     if (!this.node) return;
     const { playing } = this.engine;
-    this.play.classList.toggle("on", playing);
-    this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
     for (const track of this.tracks) track.play.classList.toggle("on", playing && track.solo && !this.original);
-    this.draw();
-    if (playing && !this.drawing) this.tick();
-  }
-  tick() {
-    this.drawing = true;
-    this.draw();
-    if (this.engine.playing && this.node.isConnected) requestAnimationFrame(() => this.tick());
-    else this.drawing = false;
+    follow(this);
   }
   draw() {
     const place = this.engine.position;

@@ -5,22 +5,19 @@ file that fails stops no other; `resume` goes on where a run was stopped.
 """
 
 import logging
-import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from separate.audio import check_writable
-from separate.batch import BatchResult
+from separate.batch import cards_sha256
+from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
 from separate.errors import (
     Cancelled,
     CheckpointError,
     InputError,
-    SeparateError,
     SettingsError,
     WeightsError,
 )
@@ -31,11 +28,10 @@ from separate.lyrics.prepare import Vocals
 from separate.lyrics.recogniser import check_language, find_whisper
 from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.stems import StemsIndex
-from separate.naming import Track, find_tracks
-from separate.pool import run_in_processes
+from separate.naming import Track
 from separate.record import Output, Record, RecordFile, sha256_of
+from separate.task import draft_record, error_line
 
-Progress = Callable[[float, float], None]  # (bytes of input done, bytes in all)
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +62,7 @@ def run_lyrics(
     jobs: int = 1,
     resume: bool = False,
     on_progress: Progress | None = None,
-    on_record: Callable[[Record, bool], None] | None = None,
+    on_record: OnRecord | None = None,
 ) -> BatchResult:
     """Transcribe files and folders.
 
@@ -93,36 +89,28 @@ def run_lyrics(
     check_writable(task.folder)
     record_file = RecordFile(task.folder)
     items = _plan(inputs, task, record_file, whisper)
-    records: dict[int, Record] = {}
-    if resume:
-        index = record_file.index()
-        found = {at: record_file.complete(item.draft, index) for at, item in enumerate(items)}
-        records = {at: record for at, record in found.items() if record is not None}
-        for record in records.values():
-            if on_record is not None:
-                on_record(record, True)
-    skipped = len(records)
-    waiting = [at for at in range(len(items)) if at not in records]
-    meter = _Meter([items[at].draft.size for at in waiting], on_progress)
-    with closing(_work([items[at] for at in waiting], task, jobs, meter)) as results:
-        for position, record in results:
-            records[waiting[position]] = record
-            record_file.append(record)
-            meter.update(position, 1.0)
-            if on_record is not None:
-                on_record(record, False)
-    return BatchResult(tuple(records[at] for at in range(len(items))), skipped)
+
+    def make_worker(threads: int | None) -> Worker:
+        return Worker(replace(task, settings=replace(task.settings, threads=threads)))
+
+    return run_items(
+        items,
+        record_file,
+        make_worker,
+        jobs=jobs,
+        threads=task.settings.threads,
+        resume=resume,
+        on_progress=on_progress,
+        on_record=on_record,
+    )
 
 
 def _plan(
     inputs: Sequence[Path], task: LyricsTask, record_file: RecordFile, whisper: Path
 ) -> list[Item]:
     """List what is to be done; drafts name the outputs that are wanted."""
-    made = [task.folder / output.path for record in record_file for output in record.outputs]
-    tracks = find_tracks(inputs, made, task.folder)
-    if not tracks:
-        raise SettingsError("no input: name at least one file or folder")
-    sha256 = f"{sha256_of(whisper)},{_separator_sha256(task.settings)}"
+    tracks = batch_tracks(inputs, task.folder, record_file)
+    sha256 = f"{sha256_of(whisper)},{cards_sha256(task.settings.model)}"
     settings = {**task.settings.fingerprint(), "whisper": None, "stems": _text(task.stems)}
     items = []
     for track in tracks:
@@ -136,12 +124,6 @@ def _plan(
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
-
-
-def _separator_sha256(settings: LyricsSettings) -> str:
-    from separate.insides import model_cards
-
-    return ",".join(card.sha256 for card in model_cards(settings.model))
 
 
 def _line_times_of(track: Track, given: Path | None, *, alone: bool) -> Path | None:
@@ -165,58 +147,12 @@ def _line_times_of(track: Track, given: Path | None, *, alone: bool) -> Path | N
 def _draft(
     track: Track, settings: dict[str, Any], line_times: Path | None, model_sha256: str
 ) -> Record:
-    try:
-        status = track.path.stat()
-        size, modified = status.st_size, status.st_mtime
-    except OSError:
-        size, modified = 0, 0.0
     queries = []
     if line_times is not None:
         digest = sha256_of(line_times) if line_times.is_file() else None
         queries = [{"lines": str(line_times), "sha256": digest}]
-    path = str(track.path.absolute())
-    return Record(path, size, modified, model_sha256, settings, queries, command="lyrics")
-
-
-class _Meter:
-    """Adds up the progress of the files, weighted by their size."""
-
-    def __init__(self, sizes: Sequence[int], on_progress: Progress | None) -> None:
-        self._weights = [max(1, size) for size in sizes]
-        self._parts = [0.0] * len(sizes)
-        self._on_progress = on_progress
-
-    def update(self, position: int, part: float) -> None:
-        """Report that a part, 0..1, of an item is done."""
-        self._parts[position] = part
-        if self._on_progress is not None:
-            done = sum(w * p for w, p in zip(self._weights, self._parts, strict=True))
-            self._on_progress(done, float(sum(self._weights)))
-
-
-def _work(
-    items: Sequence[Item], task: LyricsTask, jobs: int, meter: _Meter
-) -> Generator[tuple[int, Record], None, None]:
-    """Yield (position, record) of each item as it is done."""
-    if not items:
-        return
-    if jobs == 1 or len(items) == 1:
-        worker = Worker(task)
-        for position, item in enumerate(items):
-            yield position, worker(item, partial(meter.update, position))
-        return
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    threads = task.settings.threads or max(1, processors // min(jobs, len(items)))
-    task = replace(task, settings=replace(task.settings, threads=threads))
-    longest_first = sorted(range(len(items)), key=lambda at: -items[at].draft.size)
-    lost = "its process was ended by the system (out of memory?); try fewer --jobs"
-    for position, record in run_in_processes(
-        Worker(task), [(at, items[at]) for at in longest_first], jobs, meter.update
-    ):
-        if record is None:
-            path = items[position].track.path
-            record = replace(items[position].draft, outputs=[], error=f"{path}: {lost}")
-        yield position, record
+    draft = draft_record(track, settings, queries, model_sha256)
+    return replace(draft, command="lyrics")
 
 
 class Worker:
@@ -243,13 +179,9 @@ class Worker:
             done = self._transcribe(self._transcriber, item, draft, on_progress)
         except (CheckpointError, SettingsError, WeightsError, Cancelled):
             raise
-        except SeparateError as error:
-            done = replace(draft, error=" ".join(str(error).split()))
         except Exception as error:
             _log.debug("%s failed", item.track.path, exc_info=True)
-            text = " ".join(str(error).split())[:200]
-            line = f"{item.track.path}: failed ({type(error).__name__}: {text}); please report this"
-            done = replace(draft, error=line)
+            done = replace(draft, error=error_line(item.track.path, error))
         return replace(done, seconds=round(time.perf_counter() - began, 3))
 
     def _transcribe(

@@ -4,17 +4,14 @@ In: inputs and options; Whisper's flags keep their names, with underscores and w
 files, lines on the terminal and an exit code. Heavy imports stand inside the functions.
 """
 
-import signal
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.lyrics.batch import LyricsTask
-    from separate.progress import Terminal
-    from separate.record import Record
 
 _WHAT, _WHISPER, _FILES, _WORK = "What is heard", "Whisper", "Files", "Work"
 
@@ -259,56 +256,20 @@ lyrics_app.command("lyrics")(lyrics)
 
 
 def _run(inputs: list[Path], task: "LyricsTask", *, jobs: int, resume: bool, json: bool) -> None:
+    from separate.batch_screen import show_batch
     from separate.lyrics.batch import run_lyrics
     from separate.lyrics.recogniser import find_whisper
-    from separate.progress import terminal
 
-    signal.signal(signal.SIGTERM, _terminated)
-    finished = 0
-    with terminal("writing down") as screen:
-        if task.settings.whisper is None:
-            found = find_whisper(None, task.settings.language)
-            screen.note(f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})")
+    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
+        return run_lyrics(
+            inputs, task, jobs=jobs, resume=resume, on_progress=on_progress, on_record=on_record
+        )
 
-        def on_record(record: "Record", is_old: bool) -> None:
-            nonlocal finished
-            finished += not record.error
-            _show(screen, record, task.folder, is_old, json)
-
-        try:
-            result = run_lyrics(
-                inputs,
-                task,
-                jobs=jobs,
-                resume=resume,
-                on_progress=screen.update,
-                on_record=on_record,
-            )
-        except KeyboardInterrupt:
-            screen.note(f"stopped; {finished} finished, go on with --resume")
-            raise typer.Exit(130) from None
-    if result.skipped:
-        typer.echo(f"{result.skipped} complete already", err=True)
-    if result.failed:
-        typer.echo(f"{len(result.failed)} of {len(result.records)} failed", err=True)
-        raise typer.Exit(1)
-
-
-def _show(screen: "Terminal", record: "Record", out: Path, is_old: bool, json: bool) -> None:
-    """Print what became of a file: its outputs or its record; notes and errors aside."""
-    if json:
-        screen.result(record.as_json())
-    elif not is_old:
-        for output in record.outputs:
-            screen.result(str(out / output.path))
-    if record.error:
-        screen.note(f"error: {record.error}")
-    for warning in [] if is_old else record.warnings:
-        screen.note(f"{record.input}: {warning}")
-
-
-def _terminated(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)  # unlike the default, this removes unfinished files
+    remark = ""
+    if task.settings.whisper is None:
+        found = find_whisper(None, task.settings.language)
+        remark = f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})"
+    show_batch(work, "writing down", task.folder, json=json, remark=remark)
 
 
 def _bool(flag: str, text: str) -> bool:

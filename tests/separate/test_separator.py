@@ -76,6 +76,13 @@ def test_the_arrival_does_not_matter_and_twice_is_the_same(make) -> None:
         np.testing.assert_allclose(estimates[1], whole.estimates["bass"].numpy(), atol=1e-6)
 
 
+def test_the_number_of_threads_does_not_matter(make) -> None:
+    mixture = noise(6 * RATE)
+    one, three = (make(threads=n).separate(mixture, RATE, ["drums"]) for n in (1, 3))
+    assert torch.equal(one.estimates["drums"], three.estimates["drums"])
+    assert one.presence == three.presence
+
+
 def test_silence_gives_silence(make) -> None:
     result = make().separate(np.zeros((2, RATE), np.float32), RATE, ["drums", "vocals"])
     for estimate in (*result.estimates.values(), result.residual):
