@@ -1,8 +1,7 @@
 """Speed, memory and start time, side by side; comes in: contestants; goes out: one result.
 
-The same audio, the same threads, one process; runs alternate, so that a busy moment of the machine
-meets all alike; medians, and ratios as medians of each round's ratio. Memory and start time are
-measured in a process of their own.
+The same audio, the same threads, a process each; runs alternate, so that a busy moment of the
+machine meets all alike; medians, and ratios as medians of each round's ratio.
 """
 
 import json
@@ -10,19 +9,17 @@ import platform
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from separate.evals.contestants import QUERIES, SAMPLE_RATE, Contestant, open_contestant
 from separate.evals.process import run_measured, separate_command
+from separate.evals.signals import music_like, write_clip
+from separate.evals.timed import start_timed
 
 _START_SECONDS = 7.0  # length of the clip whose way from command to files is timed
-_WARM_SECONDS = 12
 Progress = Callable[[int, int, str], None]
 
 
@@ -87,22 +84,12 @@ def measure_speed(
     Returns:
         An entry for each contestant and number of queries, with the seconds of every run.
     """
-    import torch
-
-    mixture = music_like(settings.seconds)
-    warm = mixture[:, : _WARM_SECONDS * SAMPLE_RATE]
-    opened = {c: open_contestant(c, settings.threads) for c in contestants}
+    timed = {c: start_timed(c, settings.seconds, settings.threads) for c in contestants}
     plan = [(c, queries) for c in contestants for queries in c.queries]
-    for contestant, queries in plan:
-        opened[contestant](warm, queries)
     taken: dict[tuple[Contestant, int], list[float]] = {entry: [] for entry in plan}
     for run in range(settings.runs):
-        for step, entry in enumerate(plan):
-            contestant, queries = entry
-            torch.set_num_threads(settings.threads)  # ours use one a window, and may leave it so
-            started = time.perf_counter()
-            opened[contestant](mixture, queries)
-            taken[entry].append(time.perf_counter() - started)
+        for step, (contestant, queries) in enumerate(plan):
+            taken[contestant, queries].append(timed[contestant](queries))
             if on_progress is not None:
                 on_progress(run * len(plan) + step + 1, settings.runs * len(plan), contestant.name)
     return [
@@ -236,39 +223,6 @@ def run_child(text: str) -> None:
     queries = tuple(task["contestant"]["queries"])
     contestant = Contestant(**{**task["contestant"], "queries": queries})
     open_contestant(contestant, task["threads"])(music_like(task["seconds"]), max(queries))
-
-
-def music_like(seconds: float) -> np.ndarray:
-    """Return a deterministic stereo signal with tones and beats, float32 `(2, time)`."""
-    return np.concatenate(list(music_blocks(seconds)), axis=1)
-
-
-def music_blocks(seconds: float) -> Iterator[np.ndarray]:
-    """Yield a deterministic stereo signal second by second."""
-    generator = np.random.default_rng(0)
-    time_axis = np.arange(SAMPLE_RATE, dtype=np.float32) / SAMPLE_RATE
-    burst = np.exp(-8 * (time_axis % 0.5)) * generator.standard_normal(SAMPLE_RATE) * 0.1
-    left = round(seconds * SAMPLE_RATE)
-    second = 0
-    while left > 0:
-        pitch = 110.0 * 2 ** ((second * 5 % 12) / 12)
-        tone = sum(np.sin(2 * np.pi * pitch * k * time_axis) * (0.2 / k) for k in range(1, 6))
-        block = np.stack([tone + burst, 0.8 * tone - 0.9 * burst]).astype(np.float32)
-        yield block[:, :left]
-        left -= SAMPLE_RATE
-        second += 1
-
-
-def write_clip(path: Path, seconds: float) -> Path:
-    """Write the signal of `music_like` as a 16-bit file, second by second."""
-    from separate.audio import AudioWriter
-
-    extension = path.suffix.removeprefix(".")
-    with AudioWriter(path, SAMPLE_RATE, 2, format=extension, subtype="PCM_16") as writer:
-        for block in music_blocks(seconds):
-            writer.write(block)
-        writer.commit()
-    return path
 
 
 def _cpu_name() -> str:

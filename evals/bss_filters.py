@@ -3,7 +3,7 @@
 The decomposition of BSS Eval v4 (Stoeter, Liutkus and Ito, "The 2018 Signal Separation Evaluation
 Campaign", 2018) and of `bss_eval_sources` of v3 (Vincent, Gribonval and Fevotte, 2006), as museval
 computes it: an estimate is projected onto delayed copies (0 to 511 samples) of its own reference
-and of all references. museval holds the spectra of whole songs (over 4 GB for four minutes) and
+and of all references. museval holds the spectra of whole songs (over 6 GB for four minutes) and
 convolves each pair of channels by itself; here correlations are summed over blocks and a frame's
 projections share their transforms. Tests hold the two together.
 """
@@ -133,10 +133,8 @@ class _Filters:
 
 def _solve(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
     """Least squares by the normal equations, as museval solves them."""
-    matrix = gram.copy()
-    matrix[np.diag_indices_from(matrix)] += np.finfo(np.float64).eps
     try:
-        return np.asarray(np.linalg.solve(matrix, cross))
+        return np.asarray(np.linalg.solve(gram, cross))
     except np.linalg.LinAlgError:
         return np.asarray(np.linalg.lstsq(gram, cross, rcond=None)[0])
 
@@ -162,7 +160,9 @@ def _correlations(
             gram[i, :, j, :] = block.T
     # <x_j delayed by a, estimate>: lag -a of x_j, that is lag a of the estimate behind x_j.
     cross = np.moveaxis(lags[:, count:, zero:], 1, 2).reshape(count * taps, -1)
-    return gram.reshape(count * taps, count * taps), cross
+    matrix = gram.reshape(count * taps, count * taps)
+    matrix[np.diag_indices_from(matrix)] += np.finfo(np.float64).eps  # as museval does
+    return matrix, cross
 
 
 def _lagged_products(

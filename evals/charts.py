@@ -71,7 +71,9 @@ def scatter(points: Sequence[tuple[str, float, float]], x_name: str, y_name: str
     up = _Axis(np.array([y for _, _, y in kept]), _HEIGHT - _BOTTOM, _TOP)
     parts = up.grid(y_name)
     for tick in _log_ticks(across.low, across.high):
-        parts.append(_text(across(math.log10(tick)), _HEIGHT - _BOTTOM + 18, f"{tick:g}"))
+        x = across(math.log10(tick))
+        parts.append(_line(x, _TOP, x, _HEIGHT - _BOTTOM, "grid"))
+        parts.append(_text(x, _HEIGHT - _BOTTOM + 18, f"{tick:g}"))
     parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 8, x_name))
     for name, x, y in kept:
         left, top = across(math.log10(x)), up(y)
@@ -113,9 +115,14 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
+    """Three round values or more between two powers of ten, as few as can be."""
     decades = range(math.floor(low) - 1, math.ceil(high) + 1)
-    ticks = [m * 10.0**d for d in decades for m in (1, 2, 5)]
-    return [tick for tick in ticks if low <= math.log10(tick) <= high]
+    for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        ticks = [digit * 10.0**decade for decade in decades for digit in digits]
+        inside = [tick for tick in ticks if low <= math.log10(tick) <= high]
+        if len(inside) > 2:
+            return inside
+    return _ticks(10**low, 10**high)
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:

@@ -4,13 +4,14 @@ In: a folder with one folder of single-source clips a label, and a method. Out: 
 each mixture, its median in each class, and the mean over classes.
 
 Two clips of different labels are mixed at equal energy; the first is asked for in words, by other
-sounds of its class, or by its AudioSet tag. Held-out clips only: every file whose number is
-divisible by 10. Mixtures are drawn from a seed, so that every method meets the same ones.
+sounds of its class, by its AudioSet tag, by words and sounds, or by words that leave the second
+one out. Held-out clips only: every file whose number is divisible by 10. Mixtures are drawn from a
+seed, so that every method meets the same ones.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from separate.evals.stems import StemsTask, opened, opened_separator, run_task
 from separate.queries.query import Query
 from separate.queries.vocabulary import label_of
 
-BY = ("text", "example", "tag")
+BY = ("text", "example", "tag", "mixed", "negative")
 SAMPLE_RATE = 32000  # Hz of the mixtures, that of USS
 _EXAMPLES = 3  # sounds of the class in a query by example
 _PEAK = 0.9
+_IMPROVEMENTS = ("sdr_improvement", "si_sdr_improvement")
+_NEGATIVE = ("excluded_lowered_db", "target_cost_db")  # against the query without it
 _RATIO = (0.02, 50.0)  # of energies, USS's bounds of the gain
 TAGS = {  # the AudioSet class of a label, where its name differs
     "baby_cry": "Baby cry, infant cry", "clean_guitar": "Electric guitar",
@@ -156,12 +159,16 @@ def query_for(mixture: ClipMixture, task: ClipsTask) -> Query:
     label = mixture.label
     if task.by == "text":
         return Query(label, (label_of(label).name,))
+    if task.by == "negative":
+        other = label_of(mixture.other.parent.name).name
+        return Query(label, (label_of(label).name,), exclude=(other,))
     if task.by == "tag":
         return Query(label, (TAGS.get(label, label.replace("_", " ").capitalize()),))
     others = [clip for clip in held_out(task.root)[label] if clip != mixture.target]
     if not others:
         raise DataError(f"{label}: no other held-out clip to ask by")
-    return Query(label, like=tuple(others[:_EXAMPLES]))
+    words = (label_of(label).name,) if task.by == "mixed" else ()
+    return Query(label, words, like=tuple(others[:_EXAMPLES]))
 
 
 def evaluate_clips(
@@ -178,8 +185,8 @@ def evaluate_clips(
     run = run_task(
         mixtures, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress
     )
-    classes = by_class(run.songs)
-    keys = ("sdr_improvement", "si_sdr_improvement")
+    classes = by_class([entry for entry in run.songs if not entry.get("seen")])
+    keys = _keys(list(classes.values()))
     summary = {
         "mean": {k: bootstrap([entry[k] for entry in classes.values()]).__dict__ for k in keys}
     }
@@ -207,22 +214,29 @@ def by_class(scores: Sequence[SongScores]) -> dict[str, Any]:
     return {
         label: {
             "mixtures": len(entries),
-            **{
-                key: float(np.median([entry[key] for entry in entries]))
-                for key in ("sdr_improvement", "si_sdr_improvement")
-            },
+            **{key: float(np.median([entry[key] for entry in entries])) for key in _keys(entries)},
         }
         for label, entries in sorted(grouped.items())
     }
+
+
+def _keys(entries: Sequence[Mapping[str, float]]) -> list[str]:
+    """What was measured: improvements, and of a negative query what it took out."""
+    return [key for key in (*_IMPROVEMENTS, *_NEGATIVE) if all(key in entry for entry in entries)]
 
 
 def score_mixture(source: ClipMixture, task: ClipsTask) -> SongScores:
     """Mix, separate and score the clip asked for."""
     song = source.load()
     label = source.label
+    negative = {}
     if task.method.kind == "model":
         separator = opened_separator(task.method)
-        estimates, presence = separate_song(separator, song, [query_for(source, task)])
+        query = query_for(source, task)
+        asked = [query] if task.by != "negative" else [query, replace(query, name="", exclude=())]
+        estimates, presence = separate_song(separator, song, asked)
+        if task.by == "negative":
+            negative = negative_effect(song, label, estimates[label], estimates[""])
     else:
         estimates, presence = opened(task.method)(song, [label]), {}
     reference, estimate = song.references[label], estimates[label]
@@ -236,5 +250,32 @@ def score_mixture(source: ClipMixture, task: ClipsTask) -> SongScores:
         "other": source.other.parent.name,
         "seconds": song.seconds,
         "presence": presence.get(label),
-        "stems": {"target": {**scores, **improvements}},
+        "stems": {"target": {**scores, **improvements, **negative}},
     }
+
+
+def negative_effect(
+    song: Song, label: str, estimate: np.ndarray, plain: np.ndarray
+) -> dict[str, float]:
+    """Say what leaving something out did to both sources.
+
+    Args:
+        song: The two references.
+        label: What was asked for.
+        estimate: With the exclusion, `(channels, time)`.
+        plain: Without it.
+
+    Returns:
+        In dB, by how much the excluded source and the target became softer; levels are those of
+        the least squares fit of both references to an estimate.
+    """
+    order = [label, *(name for name in song.references if name != label)]
+    basis = np.stack([song.references[name].ravel() for name in order], axis=1).astype(float)
+
+    def levels(audio: np.ndarray) -> np.ndarray:
+        gains = np.linalg.lstsq(basis, audio.ravel().astype(float), rcond=None)[0]
+        found: np.ndarray = 20 * np.log10(np.abs(gains) + 1e-4)
+        return found
+
+    cost, lowered = levels(plain) - levels(estimate)
+    return {"excluded_lowered_db": float(lowered), "target_cost_db": float(cost)}

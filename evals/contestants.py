@@ -85,9 +85,6 @@ def open_contestant(contestant: Contestant, threads: int) -> Separate:
         SettingsError: Its package is not installed.
         CheckpointError: Its weights are missing.
     """
-    import torch
-
-    torch.set_num_threads(threads)
     openers = {
         "separate": _open_separate,
         "hdemucs": _open_hdemucs,
@@ -103,15 +100,15 @@ def open_contestant(contestant: Contestant, threads: int) -> Separate:
 
 
 def _open_separate(contestant: Contestant, threads: int) -> Separate:
+    from separate.batch import open_separator
     from separate.insides import cards_by_name, model_cards, random_model
-    from separate.separator import Separator
     from separate.settings import Settings
 
     settings = Settings(model=contestant.name, threads=threads, share=True)
     if contestant.weights == "random":
         separator, stems = random_model(settings), QUERIES
     else:
-        separator = Separator(settings)
+        separator = open_separator(settings)
         cards = cards_by_name()
         card = cards.get(contestant.name) or model_cards(contestant.name)[0]
         stems = tuple(card.stems) or QUERIES
@@ -127,6 +124,8 @@ def _open_separate(contestant: Contestant, threads: int) -> Separate:
 
 def _open_hdemucs(contestant: Contestant, threads: int) -> Separate:
     import torch
+
+    torch.set_num_threads(threads)
 
     from separate.insides import torchaudio
 
@@ -171,6 +170,8 @@ def overlap_add(separate: Callable, mixture: "object") -> "object":
 def _open_unmix(contestant: Contestant, threads: int) -> Separate:
     import torch
 
+    torch.set_num_threads(threads)
+
     from separate.insides import torchaudio
 
     torchaudio()  # before openunmix imports it by itself
@@ -187,6 +188,8 @@ def _open_unmix(contestant: Contestant, threads: int) -> Separate:
 
 def _open_demucs(contestant: Contestant, threads: int) -> Separate:
     import torch
+
+    torch.set_num_threads(threads)
 
     from separate.insides import torchaudio
 

@@ -183,6 +183,8 @@ def audio_files(folder: Path) -> list[Path]:
 def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Bring `(channels, time)` arrays to one shape: mono is repeated, the end padded with zeros.
 
+    An array that has the shape already is returned as it is.
+
     Raises:
         DataError: The numbers of channels do not fit (stereo beside 5.1).
     """
@@ -192,15 +194,19 @@ def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     for array in arrays:
         if array.shape[0] not in (1, channels):
             raise DataError(f"{array.shape[0]} and {channels} channels can't be summed; fix one")
-        padded = np.pad(array, ((0, 0), (0, length - array.shape[1])))
-        result.append(padded if len(padded) == channels else np.repeat(padded, channels, axis=0))
+        if array.shape[1] < length:
+            array = np.pad(array, ((0, 0), (0, length - array.shape[1])))
+        result.append(array if len(array) == channels else np.repeat(array, channels, axis=0))
     return result
 
 
 def sum_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Add `(channels, time)` arrays up; a new float32 array."""
-    total = np.zeros_like(align(parts)[0], dtype=np.float64)
-    for part in align(parts):
+    """Add `(channels, time)` arrays up to float32, in double precision; one alone is itself."""
+    first, *rest = align(parts)
+    if not rest:
+        return first.astype(np.float32, copy=False)
+    total = first.astype(np.float64)
+    for part in rest:
         total += part
     return total.astype(np.float32)
 

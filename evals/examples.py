@@ -32,7 +32,8 @@ def song_examples(
 ) -> list[Example]:
     """Separate excerpts of the best and the worst song of each stem.
 
-    The excerpt is where the reference is loudest. A song that cannot be read again is left out.
+    The excerpt is where the reference is loudest. Songs that the model was trained on, and those
+    that cannot be read again, are left out.
     """
     metric = "SDR" if result["kind"] == "musdb" else "sdr"
     by_name = {(song.split, song.name): song for song in songs}
@@ -41,7 +42,7 @@ def song_examples(
         ranked = sorted(
             (entry["stems"][stem][metric], entry["split"], entry["song"])
             for entry in result["songs"]
-            if entry["stems"].get(stem, {}).get(metric) is not None
+            if not entry.get("seen") and entry["stems"].get(stem, {}).get(metric) is not None
         )
         chosen = [("best", ranked[-1])] if ranked else []
         chosen += [("worst", ranked[0])] if len(ranked) > 1 else []

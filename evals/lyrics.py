@@ -35,21 +35,22 @@ _PLAIN, _GUARDED = "plain", "guarded"
 class Way:
     """One way to transcribe a song."""
 
-    audio: str  # what Whisper hears: mixture, vocals, blend
+    audio: str  # what Whisper hears: mixture, vocals, blend; auto: by its size
     segmentation: str  # whisper, rms-vad
     vocals: str = SEPARATED  # or true: the stem itself
-    retry: str = "none"  # what is heard again after a loop
 
     @property
     def name(self) -> str:
         """What a row is called."""
+        if self == DEFAULT:
+            return "by default"
         heard = f"true {self.audio}" if self.vocals == TRUE else self.audio
         cut = "RMS-VAD" if self.segmentation == "rms-vad" else "Whisper's windows"
-        again = f", {self.retry} after a loop" if self.retry != "none" else ""
-        return f"{heard}, {cut}{again}"
+        return f"{heard}, {cut}"
 
 
 BASELINE = Way("mixture", "whisper")
+DEFAULT = Way("auto", "rms-vad")  # what `separate lyrics` does
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _transcribe(
     way: Way, prepared: Prepared, settings: LyricsSettings, reference: str
 ) -> dict[str, Any]:
     """Transcribe in one way; scored without the guards and with them."""
-    settings = replace(settings, audio=way.audio, segmentation=way.segmentation, retry=way.retry)
+    settings = replace(settings, audio=way.audio, segmentation=way.segmentation)
     transcriber = Transcriber(settings, recogniser=_recogniser_of(settings))
     began = time.perf_counter()
     heard = transcriber.hear(prepared)

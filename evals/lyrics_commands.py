@@ -33,13 +33,12 @@ def lyrics_command(
     segmentation: Annotated[
         str, typer.Option(help="Of whisper, rms-vad; commas.")
     ] = "whisper,rms-vad",
+    by_default: Annotated[
+        bool, typer.Option(help="Also as `separate lyrics` does it with this Whisper.")
+    ] = True,
     true_stem: Annotated[
         bool, typer.Option(help="The true vocal stem too, where it is known.")
     ] = True,
-    retry: Annotated[
-        str | None,
-        typer.Option(help="Also: mixture with RMS-VAD, and this heard again after a loop."),
-    ] = None,
     blend_db: Annotated[float, typer.Option("--blend_db", "--blend-db")] = -12.0,
     language: Annotated[str | None, typer.Option(help="Default: the data's, else en.")] = None,
     beam_size: Annotated[int | None, typer.Option("--beam_size", "--beam-size")] = None,
@@ -59,7 +58,7 @@ def lyrics_command(
 ) -> None:
     """Score lyrics: each of what Whisper hears with each way to cut it, one Whisper model."""
     from separate.errors import DataError
-    from separate.evals.lyrics import TRUE, LyricsEval, Way, evaluate_lyrics
+    from separate.evals.lyrics import DEFAULT, TRUE, LyricsEval, Way, evaluate_lyrics
     from separate.evals.lyrics_data import find_lyrics_songs
     from separate.evals.lyrics_scores import require_alt_eval
     from separate.insides import model_cards
@@ -75,8 +74,8 @@ def lyrics_command(
     heard = options.split_list(audio) or []
     cuts = options.split_list(segmentation) or []
     ways = [Way(name, cut) for name in heard for cut in cuts]
-    if retry is not None:
-        ways.append(Way("mixture", "rms-vad", retry=retry))
+    if by_default:
+        ways.append(DEFAULT)
     if true_stem and any(item.path.is_dir() for item in songs):
         ways += [Way("vocals", cut, TRUE) for cut in cuts]
     settings = LyricsSettings(
@@ -90,7 +89,7 @@ def lyrics_command(
         threads=threads,
     )
     for way in ways:  # unknown names fail here, not after the first separation
-        LyricsSettings(audio=way.audio, segmentation=way.segmentation, retry=way.retry)
+        LyricsSettings(audio=way.audio, segmentation=way.segmentation)
     name, split = options.dataset_name(path, split)
     trained_on = tuple(entry for card in model_cards(model) for entry in card.trained_on)
     task = LyricsEval(settings, tuple(ways), dataset or name, split, trained_on)

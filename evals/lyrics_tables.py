@@ -67,7 +67,9 @@ def _note(results: Sequence[Result]) -> str:
     seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
     note = (
         f"{', '.join(places)}, {len(songs)} song(s), separated by {', '.join(separators)}."
-        " Scores of alt-eval, pooled over songs; 95 % bootstrap intervals over songs. Invented:"
+        " Scores of alt-eval, pooled over songs; 95 % bootstrap intervals over songs. Whisper's"
+        " windows: as Whisper works by itself, conditioned on its text before and falling back to"
+        " higher temperatures; on the mixture that is plain Whisper. Invented:"
         " words in runs of more than ten inserted ones, as a part of the reference's words. Times"
         " real time includes separation where it is needed."
     )

@@ -1,7 +1,9 @@
 """How near an estimate comes to its reference, in dB; comes in: arrays `(channels, time)`.
 
 All measures here are filter-free: what differs from the reference is an error. `frame_sdr` is the
-SDR of BSS Eval v4 (museval) with the same frames: its "images" SDR uses no filter either.
+SDR of BSS Eval v4 (museval) with the same frames: its "images" SDR uses no filter either. What
+differs is which frames count: here those in which the reference itself sounds, with museval those
+in which no reference and no estimate is silent; where none is, both agree to 1e-6 dB.
 
 - SDR of a frame: 10 log10(|ref|^2 / |ref - est|^2), energies over all channels; a song's score is
   the median over its frames in which the reference *sounds*, a data set's the mean over songs.
@@ -12,14 +14,15 @@ SDR of BSS Eval v4 (museval) with the same frames: its "images" SDR uses no filt
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from separate.sdr import FLOOR_POWER, check_shapes, frame_powers
+from separate.sdr import FLOOR_POWER, check_shapes
 
 FRAME_SECONDS = 1.0
+_PIECE_SAMPLES = 1 << 18  # turned into float64 at once
 _RANGE_DB = 140.0  # float32's own noise lies so far below full scale
 
 
@@ -48,8 +51,11 @@ def usdr(reference: np.ndarray, estimate: np.ndarray) -> float:
         estimate: The same shape.
     """
     check_shapes(reference, estimate)
-    power, error = frame_powers(reference, estimate, reference.shape[1])
-    return _decibels(float(power.sum()), float(error.sum()))
+    power = error = 0.0
+    for truth, guess in _pieces(reference, estimate):
+        power += float(np.square(truth).sum())
+        error += float(np.square(truth - guess).sum())
+    return _decibels(power / reference.size, error / reference.size)
 
 
 def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
@@ -60,14 +66,24 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
         estimate: The same shape; one without any trace of the reference has -140 dB.
     """
     check_shapes(reference, estimate)
-    truth, guess = (array.astype(np.float64).ravel() for array in (reference, estimate))
-    energy = float(truth @ truth)
+    energy = product = noise = 0.0
+    for truth, guess in _pieces(reference, estimate):
+        energy += float(np.vdot(truth, truth))
+        product += float(np.vdot(truth, guess))
     if energy == 0:
         return math.nan
-    factor = float(truth @ guess) / energy
-    target = factor * factor * energy / truth.size
-    noise = float(np.square(guess - factor * truth).mean())
+    factor = product / energy
+    for truth, guess in _pieces(reference, estimate):
+        noise += float(np.square(guess - factor * truth).sum())
+    target = factor * product / reference.size
+    noise /= reference.size
     return max(-_RANGE_DB, _decibels(target, noise)) if target > 0 else -_RANGE_DB
+
+
+def _pieces(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Cut `(channels, time)` arrays into float64 side by side, never a whole song at once."""
+    for start in range(0, arrays[0].shape[1], _PIECE_SAMPLES):
+        yield [a[:, start : start + _PIECE_SAMPLES].astype(np.float64) for a in arrays]
 
 
 def _decibels(power: float, error: float) -> float:

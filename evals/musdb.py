@@ -9,7 +9,7 @@ their own, and the vocals' scores are those of the second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,6 @@ class MusdbTask(StemsTask):
     """What is scored and how."""
 
     engine: str = "blocks"  # see `bss_eval.evaluate`
-    museval_out: Path | None = field(default=None, compare=False)  # for museval's JSON files
 
     @property
     def metric(self) -> str:
@@ -183,6 +182,11 @@ def evaluate_musdb(
             path = out / "museval" / (track["split"] or "test") / f"{track['song']}.json"
             write_json(path, museval_scores(track["stems"]), allow_nan=True)
     stems = list(dict.fromkeys(stem for track in run.songs for stem in track["stems"]))
+    if not stems:
+        raise DataError(
+            f"museval's protocol needs the vocals or two of {', '.join(STEMS)} that sound;"
+            f" asked for {', '.join(task.stems)}: see --stems"
+        )
     return {
         "kind": "musdb",
         "dataset": task.dataset,

@@ -81,7 +81,7 @@ def choose(
         jobs: Processes.
 
     Raises:
-        SettingsError: Two are given.
+        SettingsError: Two are given, or the folder is not there.
     """
     from separate.errors import SettingsError
     from separate.evals.datasets import STEMS
@@ -92,6 +92,8 @@ def choose(
     wanted = split_list(stems)
     asked = tuple(wanted or default_stems or STEMS)
     if estimates is not None:
+        if not estimates.is_dir():
+            raise SettingsError(f"--estimates {estimates}: no such folder; give DIR/SONG/STEM.wav")
         rule = "as the files were made"
         method = Method("estimates", estimates.resolve().name, rule, folder=str(estimates))
         return Choice(method, asked, None)
@@ -135,6 +137,18 @@ def check_resume(resume: bool, out: Path | None) -> None:
 
     if resume and out is None:
         raise SettingsError("--resume needs --out, the folder of the earlier run")
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse a folder for the page that can't be written, before the work.
+
+    Raises:
+        OutputError: It can't.
+    """
+    from separate.audio import check_writable
+
+    if report is not None:
+        check_writable(report)
 
 
 def finish(result: dict[str, Any], out: Path | None) -> dict[str, Any]:
@@ -183,9 +197,16 @@ def progress(what: str) -> "Iterator[Progress]":
         TimeRemainingColumn,
     )
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task(what, total=None)
 
         def on_progress(done: int, total: int, name: str) -> None:

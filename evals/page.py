@@ -17,20 +17,28 @@ from separate.evals.report import tables_of
 from separate.evals.table import Table, method_name
 
 _MAIN_METRIC = {"stems": "sdr", "musdb": "SDR", "mir1k": "nsdr", "clips": "sdr_improvement"}
+_TITLES = {"nsdr": "NSDR", "sdr_improvement": "SDR improvement"}
+_EXAMPLES_NOTE = (
+    '<p class="note">Where the reference is loudest. Spectrograms: 40 Hz at the bottom to half the'
+    " sample rate at the top, logarithmic; 80 dB from dark to light.</p>"
+)
+_LONG = 30  # rows; a longer table is folded
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --soft: #d8dde5; --mark: #2b6cb0;
   --fill: #2b6cb033; --seen: #a15c00 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #14181e; --soft: #39424f;
   --mark: #7db4ea; --fill: #7db4ea33; --seen: #e0a458 } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+  max-width: 66rem; margin: 2rem auto; padding: 0 1rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--soft); text-align: right }
-th:first-child, td:first-child { text-align: left }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--soft); text-align: right }
+th, td + td { white-space: nowrap }
+th:first-child, td:first-child { text-align: left; min-width: 11rem }
+summary { cursor: pointer }
 tr.seen td { color: var(--seen) }
 p.note { font-size: .85rem; opacity: .8 }
-svg { width: 100%; max-width: 45rem; height: auto; display: block }
+svg { width: 100%; min-width: 36rem; height: auto; display: block }
 svg text { font-size: 12px; fill: var(--ink) }
 .grid { stroke: var(--soft) } .whisker, .median { stroke: var(--mark); stroke-width: 2 }
 .box { fill: var(--fill); stroke: var(--mark) } .dot { fill: var(--ink); opacity: .45 }
@@ -81,7 +89,7 @@ def page(results: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> s
             )
             parts.append(f"<h3>Failed</h3><ul>{lines}</ul>")
     if examples:
-        parts.append("<h2>Best and worst</h2>")
+        parts.append(f"<h2>Best and worst</h2>{_EXAMPLES_NOTE}")
         parts += [_example(example) for example in examples]
     body = "\n".join(filter(None, parts))
     return (
@@ -95,7 +103,8 @@ def page(results: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> s
 def _heading(result: Mapping[str, Any]) -> str:
     if result["kind"] == "bench":
         return f"Benchmark on {result['machine']['cpu']}"
-    return f"{result['dataset']} {result['split'] or ''}: {method_name(result)}"
+    place = " ".join(filter(None, (result["dataset"], result["split"])))
+    return f"{place}: {method_name(result)}"
 
 
 def _table(table: Table) -> str:
@@ -106,11 +115,10 @@ def _table(table: Table) -> str:
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
         rows.append(f"<tr{kind}>{cells}</tr>")
     note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    return (
-        f"<h3>{html.escape(table.title)}</h3>"
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-        f"</table></div>{note}"
-    )
+    body = _wide(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+    if len(rows) > _LONG:
+        body = f"<details><summary>{len(rows)} rows</summary>{body}</details>"
+    return f"<h3>{html.escape(table.title)}</h3>{body}{note}"
 
 
 def _boxes(result: Mapping[str, Any]) -> str:
@@ -118,7 +126,7 @@ def _boxes(result: Mapping[str, Any]) -> str:
     metric = _MAIN_METRIC.get(result["kind"])
     if metric is None:
         return ""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[float]] = {stem: [] for stem in result["stems"]}
     for song in result["songs"]:
         if song.get("seen"):
             continue
@@ -127,12 +135,13 @@ def _boxes(result: Mapping[str, Any]) -> str:
             if value is not None:
                 groups.setdefault(song.get("label", stem), []).append(value)
     # Many classes: a chart of at most twelve boxes stays readable.
-    names = list(groups)
+    names = [name for name, values in groups.items() if values]
     charts = [
         box_plots({name: groups[name] for name in names[i : i + 12]})
         for i in range(0, len(names), 12)
     ]
-    return f"<h3>{metric} of each song by stem</h3>" + "".join(charts) if groups else ""
+    title = _TITLES.get(metric, "SDR")
+    return f"<h3>{title} of each song by stem</h3>{_wide(*charts)}" if charts else ""
 
 
 def _speed(results: Sequence[Mapping[str, Any]]) -> str:
@@ -152,7 +161,12 @@ def _speed(results: Sequence[Mapping[str, Any]]) -> str:
         score = math.nan if value is None else value
         points.append((method_name(result), speed, score))
     chart = scatter(points, "times real time, on the machine that scored", "dB")
-    return f"<h2>Quality against speed</h2>{chart}" if chart else ""
+    return f"<h2>Quality against speed</h2>{_wide(chart)}" if chart else ""
+
+
+def _wide(*parts: str) -> str:
+    """What scrolls by itself on a narrow screen."""
+    return f'<div class="wide">{"".join(parts)}</div>'
 
 
 def _example(example: Example) -> str:

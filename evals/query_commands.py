@@ -47,6 +47,7 @@ def mir1k_command(
     from separate.evals.mir1k import Mir1kTask, evaluate_mir1k, find_clips
 
     options.check_resume(resume, out)
+    options.check_report(report)
     wanted = options.split_list(singers) or ()
     clips = find_clips(path, None if split == "all" else split, wanted)[:limit]
     choice = options.choose(
@@ -69,7 +70,7 @@ def clips_command(
     model: Model = None,
     oracle: Oracle = None,
     mixture: Mixture = False,
-    by: Annotated[str, typer.Option(help="Ask by text, example or tag.")] = "text",
+    by: Annotated[str, typer.Option(help="Ask by text, example, tag, mixed or negative.")] = "text",
     per_class: Annotated[int, typer.Option(min=1, help="Mixtures a class.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the draw of mixtures.")] = 0,
     labels: Annotated[str | None, typer.Option(help="Only these targets.")] = None,
@@ -84,6 +85,7 @@ def clips_command(
     from separate.evals.clips import ClipsTask, draw, evaluate_clips, held_out
 
     options.check_resume(resume, out)
+    options.check_report(report)
     mixtures = draw(held_out(path), per_class, seed)
     wanted = options.split_list(labels)
     mixtures = [m for m in mixtures if not wanted or m.label in wanted]
@@ -125,6 +127,7 @@ def queries_command(
     from separate.evals.queries import QueriesTask, evaluate_queries
 
     options.check_resume(resume, out)
+    options.check_report(report)
     songs = find_songs(path, split)
     mixtures = draw(held_out(clips), per_class) if clips is not None else []
     choice = options.choose(

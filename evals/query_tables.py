@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from separate.evals.table import Result, Table, interval, method_name, number, only, require_same
+from separate.evals.table import (
+    Result,
+    Table,
+    interval,
+    method_name,
+    number,
+    only,
+    require_same,
+    seen_note,
+)
 
 
 def clips_table(results: Sequence[Result]) -> Table:
@@ -17,14 +26,29 @@ def clips_table(results: Sequence[Result]) -> Table:
     for result in results:
         mean = result["summary"]["mean"]
         cells = [interval(mean[key], 2) for key in ("sdr_improvement", "si_sdr_improvement")]
-        counts = (str(len(result["classes"])), str(len(result["songs"])))
+        classes = result["classes"]
+        counts = (str(len(classes)), str(sum(entry["mixtures"] for entry in classes.values())))
         rows.append((method_name(result), result["by"], *cells, *counts))
     header = ("method", "asked by", "SDRi", "SI-SDRi", "classes", "mixtures")
     note = (
         "SDRi = SDR - SDR of the mixture, whole mixture, no filters; two held-out clips at equal"
         " energy; median in a class, mean over classes with its 95 % bootstrap interval. dB."
     )
+    note += "".join(_negative_note(result) for result in results if result["by"] == "negative")
+    note += seen_note(results, "mixture")
     return Table("Label-queried mixtures", header, tuple(rows), note)
+
+
+def _negative_note(result: Result) -> str:
+    """What leaving the other clip out did to both, where a model was asked."""
+    mean = result["summary"]["mean"]
+    if "excluded_lowered_db" not in mean:
+        return ""
+    lowered, cost = (number(mean[k]["mean"], 1) for k in ("excluded_lowered_db", "target_cost_db"))
+    return (
+        f" {method_name(result)}, negative: against the plain query the excluded clip is {lowered}"
+        f" dB softer, and the target {cost} dB."
+    )
 
 
 def classes_table(results: Sequence[Result]) -> Table:
@@ -50,7 +74,7 @@ def queries_table(results: Sequence[Result]) -> Table:
         worst = max(costs, key=lambda phrase: costs[phrase] or 0.0) if costs else ""
         rows.append((stem, *cells, f"{worst}: {number(costs[worst], 2)}" if worst else ""))
     presence = result["presence"]
-    note = f"{method_name(result)}. {result['metric']}."
+    note = f"{method_name(result)}. {result['metric']}.{seen_note([result], 'song')}"
     if presence["present"]:
         note += (
             f" Presence: ROC AUC {number(presence['auc'], 3)} over {presence['present']} sources"

@@ -125,8 +125,8 @@ def is_seen(song: str, dataset: str, split: str, trained_on: Sequence[Mapping[st
     """Tell whether a card's `trained_on` covers a song.
 
     An entry covers the songs that it lists, whatever the data set is called here (the same song
-    stands in several: MusicDelta songs are in MedleyDB and in MUSDB18), and, listing none, all of
-    its data set and split.
+    stands in several: MusicDelta songs are in MedleyDB and in MUSDB18), and, having no list, all of
+    its data set and split. An empty list covers nothing: rendered songs have no names.
     """
     for entry in trained_on:
         songs = entry.get("songs")

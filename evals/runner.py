@@ -5,8 +5,10 @@ In: song sources and a picklable function. Out: the songs' scores and the failur
 
 import json
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,16 +113,28 @@ def _outcomes(
             yield index, _guarded(score, songs[index])
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=context) as pool:
+    workers = min(jobs, len(waiting))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_quietly) as pool:
         futures: dict[Future[SongScores | str], int] = {
             pool.submit(_guarded, score, songs[index]): index for index in waiting
         }
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process was ended from outside, as a rule for want of memory: give fewer --jobs;"
+                " --resume keeps what is scored"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _end_quietly() -> None:
+    """Let Ctrl-C end a worker without a word: the process that started it says it once."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _guarded(score: ScoreSong, song: SongSource) -> SongScores | str:

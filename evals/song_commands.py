@@ -57,6 +57,7 @@ def stems_command(
     from separate.evals.stems import StemsTask, evaluate_stems
 
     options.check_resume(resume, out)
+    options.check_report(report)
     songs = find_songs(path, split)
     choice = options.choose(
         model=model, estimates=estimates, oracle=oracle, band=band, mixture=mixture, stems=stems,
@@ -89,7 +90,9 @@ def musdb_command(
     mask_rule: Rule = "sum-to-mix",
     engine: Annotated[
         str,
-        typer.Option(help="blocks, museval (the library), or fast: SDR alone, without filters."),
+        typer.Option(
+            help="blocks; museval: the library, 6 GB a track; fast: SDR alone, no filters."
+        ),
     ] = "blocks",
     resume: Resume = False,
     out: Out = None,
@@ -100,10 +103,11 @@ def musdb_command(
 ) -> None:
     """Score on MUSDB18 by museval's protocol (BSS Eval v4): SDR, SIR, SAR, ISR."""
     from separate.errors import SettingsError
-    from separate.evals.bss_eval import ENGINES, require_museval
-    from separate.evals.musdb import SUBSETS, MusdbTask, evaluate_musdb, find_tracks
+    from separate.evals.bss_eval import ENGINES, require_ffmpeg, require_museval
+    from separate.evals.musdb import SUBSETS, MusdbTask, StemFile, evaluate_musdb, find_tracks
 
     options.check_resume(resume, out)
+    options.check_report(report)
     subsets = options.split_list(subset) or []
     if engine not in ENGINES or not subsets or not set(subsets) <= set(SUBSETS):
         raise SettingsError(
@@ -114,6 +118,8 @@ def musdb_command(
     if split is not None:
         subsets = ["train"]
     tracks = find_tracks(path, subsets, split, track or ())
+    if any(isinstance(source, StemFile) for source in tracks):
+        require_ffmpeg("musdb")
     choice = options.choose(
         model=model, estimates=estimates, oracle=oracle, band=band, mixture=mixture, stems=stems,
         rule=mask_rule, device=device, threads=threads, jobs=jobs,

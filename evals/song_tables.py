@@ -15,6 +15,7 @@ from separate.evals.table import (
     method_name,
     number,
     require_same,
+    seen_note,
 )
 
 
@@ -39,10 +40,7 @@ def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
     first = results[0]
     place = " ".join(filter(None, (first["dataset"], first["split"])))
     note = f"{first['metric']}. dB, with 95 % bootstrap intervals over songs."
-    seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
-    if seen:
-        note += f" {seen} song(s) that a model was trained on are left out."
-    return Table(f"Stems of {place}", header, tuple(rows), note)
+    return Table(f"Stems of {place}", header, tuple(rows), note + seen_note(results, "song"))
 
 
 def songs_table(result: Result, metric: str = "sdr") -> Table:
@@ -106,10 +104,7 @@ def _median(entry: Any) -> str:
 
 def _left_out(results: Sequence[Result]) -> str:
     """What does not count, in words."""
-    parts = []
-    seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
-    if seen:
-        parts.append(f"{seen} track(s) that a model was trained on are left out.")
+    parts = [seen_note(results, "track").strip()]
     for result in results:
         if result["nan_frames"]:
             parts.append(
@@ -118,7 +113,7 @@ def _left_out(results: Sequence[Result]) -> str:
             )
         for song, stems in result["silent"].items():
             parts.append(f"{song}: {', '.join(stems)} silent throughout, not scored.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def mir1k_table(results: Sequence[Result]) -> Table:
@@ -138,5 +133,5 @@ def mir1k_table(results: Sequence[Result]) -> Table:
             rows.append((f"{method_name(result)}: {source}", *cells, count))
     first = results[0]
     header = ("method: source", "GNSDR", "GSIR", "GSAR", "GSDR", "clips")
-    note = f"{first['dataset']} {first['split']}. {first['metric']}."
+    note = f"{first['dataset']} {first['split']}. {first['metric']}.{seen_note(results, 'clip')}"
     return Table("MIR-1K", header, tuple(rows), note)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from separate.errors import DataError
 from separate.evals.datasets import ACCOMPANIMENT, Song, SongSource, sum_parts
 from separate.evals.methods import Estimates, Method, Separate, open_method, open_separator
 from separate.evals.metrics import FRAME_SECONDS, median_of_frames, si_sdr, usdr
@@ -93,11 +94,13 @@ def evaluate_stems(
         The result.
 
     Raises:
-        DataError: All songs failed.
+        DataError: All songs failed, or none has a stem to score.
         OutputError: `out` cannot be written.
     """
     score = partial(score_song, task=task)
     run = run_task(songs, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress)
+    if not any(song["stems"] for song in run.songs):
+        raise DataError(f"no song and estimate have {' or '.join(task.stems)}; see --stems")
     return _result(task, run.songs, run.failed)
 
 

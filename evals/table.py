@@ -5,7 +5,7 @@ With it what every table of results needs: numbers, means with intervals, names 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from separate.errors import DataError
 
@@ -38,8 +38,12 @@ class Table:
         from rich.table import Table as RichTable
 
         table = RichTable(title=self.title, caption=self.note or None, caption_justify="left")
+        words = [word for row in self.rows for word in row[0].split()]
+        widest = max(map(len, words), default=0)  # of the first column, which wraps between words
         for index, name in enumerate(self.header):
-            table.add_column(name, justify="left" if index == 0 else "right")
+            first = index == 0
+            justify: Literal["left", "right"] = "left" if first else "right"
+            table.add_column(name, justify=justify, min_width=min(widest, 30) if first else None)
         for row in self.rows:
             # An interval goes below its mean: eight columns must fit a terminal.
             table.add_row(row[0], *(cell.replace(" (", "\n(") for cell in row[1:]))
@@ -70,6 +74,25 @@ def method_name(result: Result) -> str:
     if method["kind"] == "oracle":
         return f"oracle {method['name']} ({'model masks' if method['bins'] else 'all bins'})"
     return "mixture itself" if method["kind"] == "mixture" else str(method["name"])
+
+
+def seen_note(results: Sequence[Result], what: str) -> str:
+    """Say which scores are left out of means, and of which methods nobody knows.
+
+    Args:
+        results: Those of a table.
+        what: What is scored: song, track, clip, mixture.
+
+    Returns:
+        Sentences with a space before each; nothing where there is nothing to say.
+    """
+    seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
+    note = f" {seen} {what}(s) that a model was trained on are left out." if seen else ""
+    unknown = [r for r in results if any(song.get("seen", 0) is None for song in r["songs"])]
+    if unknown:
+        names = ", ".join(dict.fromkeys(map(method_name, unknown)))
+        note += f" Not known to us: what {names} was trained on."
+    return note
 
 
 def only(results: Sequence[Result], kind: str) -> Result:

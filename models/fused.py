@@ -1,7 +1,7 @@
-"""The conditioned U-Net prepared for inference: the same numbers with fewer passes over memory.
+"""Spleeter's U-Nets and the music trunk prepared for inference: fewer passes over memory.
 
-In: a `QueryUNet` with its trained weights. Out: an object that hears a mixture once and decodes one
-prepared query at a time.
+In: a network with its trained weights. Out: an object that hears a window once and decodes one
+prepared query at a time; the numbers are the network's to rounding.
 
 Normalisation and FiLM are affine, so they are folded into the kernels: a query's kernels are made
 once for a whole stream. Folding the shift of a normalisation into the convolution after it leaves a
@@ -9,32 +9,35 @@ constant map that differs only near the borders; it is made once for each size o
 the skips' half of the level, which all queries share.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from separate.models.bands import continued, from_bands
-from separate.models.spleeter import BATCH_NORM_EPS, FREQ_BINS, SpleeterUNet
+from separate.models.spleeter import BATCH_NORM_EPS, SKIP_CHANNELS, Spleeter, SpleeterUNet
 from separate.models.unet import (
+    LAST_SLOPE,
     SUBPIXEL_LEVEL,
-    QueryUNet,
     Trunk,
     interleave,
-    music_input,
+    phases,
     subpixel_kernel,
+    transposed_conv,
 )
+from separate.models.winograd import WinogradUpsample
 
 _SIZES_KEPT = 4
 _TOGETHER = 3  # coarsest decoder levels that run for all queries at once: their kernels are large
+_TILES = (2, 4, 4)  # of the coarsest levels, where `WinogradUpsample` is faster
 
 
 @dataclass(frozen=True)
-class TrunkQuery:
-    """A query's kernels for the music trunk."""
+class DecoderQuery:
+    """A query's kernels for a decoder."""
 
     bottleneck: tuple[Tensor, Tensor]  # scale and shift
     kernels: tuple[Tensor, ...]  # of the levels from `_TOGETHER` on
@@ -43,193 +46,164 @@ class TrunkQuery:
 
 
 @dataclass(frozen=True)
-class FusedQuery:
-    """A query prepared for the networks that it needs."""
-
-    voice: float  # share of the voice's mask
-    backing: float  # share of all but the voice
-    music: TrunkQuery | None  # for what is left of one; None where nothing is left
-
-
-@dataclass(frozen=True)
 class TrunkFeatures:
     """What a trunk computes once for all queries of a window."""
 
     bottleneck: Tensor
-    shared: tuple[Tensor, ...]  # one a level: the skips' half, bias and constant map
+    shared: tuple[Tensor, ...]  # one a level: the skips' half, bias and constant map; or phases
+    head_map: Tensor  # what the last normalisation's shift and the head's bias give
 
 
 class FusedTrunk:
-    """The music trunk; see the module's docstring."""
+    """A U-Net of Spleeter's shape, with queries or without; see the module's docstring."""
 
-    def __init__(self, trunk: Trunk) -> None:
-        self.trunk = trunk
-        self.levels = len(trunk.convs)
-        self.norms = [_affine(norm) for norm in trunk.norms]
-        self.kernels = [self._kernel(level) for level in range(_TOGETHER)]
+    def __init__(self, net: Trunk | SpleeterUNet) -> None:
+        decoder = net if isinstance(net, Trunk) else net.decoder
+        self.encoder = net.encoder
+        self.film = net.film if isinstance(net, Trunk) else None
+        last = nn.LeakyReLU(LAST_SLOPE, inplace=True)
+        up = nn.ReLU(inplace=True) if isinstance(net, Trunk) else net.decoder.activation
+        self.activations = [up] * len(decoder.convs)
+        if isinstance(net, Trunk):
+            self.activations[-1] = last
+        self.norms = [_affine(norm) for norm in decoder.norms]
+        self.biases = [conv.get_parameter("bias") for conv in decoder.convs]
+        weights = [conv.get_parameter("weight") for conv in decoder.convs]
+        pairs = list(zip(weights, SKIP_CHANNELS, strict=True))
+        self.weights = [weight[skip:] for weight, skip in pairs]  # of what comes from below
+        self.levels = len(weights)
+        self.skip_ups = [
+            _upsampler(weight[:skip], level) for level, (weight, skip) in enumerate(pairs) if level
+        ]
+        self.ups = [_upsampler(self._weight(level), level) for level in range(_TOGETHER)]
+        self.head, self.head_bias = decoder.head.weight, decoder.head.bias
+        self.head_kernel = _channels_last(self.head * self.norms[-1][0][:, None, None])
+        self._no_query = self.query()
         self._lock = Lock()
         self._maps: dict[tuple[int, int], list[Tensor]] = {}
 
-    def encode(self, magnitude: Tensor) -> TrunkFeatures:
-        """Encode `(1, 4, frames, 512)`, frames a multiple of 64."""
-        features = self.trunk.encode(magnitude)
-        maps = self._constant_maps(features.bottleneck)
-        shared = [maps[0]]
-        shared += [skip.add_(m) for skip, m in zip(features.skips, maps[1:], strict=True)]
-        return TrunkFeatures(features.bottleneck, tuple(shared))
-
-    def query(self, vector: Tensor) -> TrunkQuery:
-        """Fold a query vector `(dim,)` into the kernels."""
-        film = [(scale[0], shift[0]) for scale, shift in self.trunk.film(vector[None])]
-        kernels, shifts = [], []
+    def query(self, vector: Tensor | None = None) -> DecoderQuery:
+        """Fold a query vector `(dim,)` into the kernels; None where the net takes no query."""
+        if self.film is None or vector is None:
+            one, zero = self.biases[0].new_ones(1, 1, 1), self.biases[0].new_zeros(1, 1, 1)
+            film = [(one, zero)] * (self.levels + 1)
+        else:
+            film = [(scale[0], shift[0]) for scale, shift in self.film(vector[None])]
+        kernels, shifts, scales = [], [], []
         for level, (scale, shift) in enumerate(film[1:]):
             if level >= _TOGETHER:
-                kernels.append(self._kernel(level, scale[:, 0, 0]))
-            finer = level >= SUBPIXEL_LEVEL
-            shifts.append(shift.flatten().repeat(4) if finer else shift.flatten())
-        return TrunkQuery(
-            film[0], tuple(kernels), tuple(shifts), tuple(scale for scale, _ in film[1:])
-        )
+                kernels.append(_prepared(self._weight(level) * scale[None], level))
+            times = 4 if level >= SUBPIXEL_LEVEL else 1  # one for each phase
+            width = self.biases[level].shape[0]
+            shifts.append(shift.flatten().expand(width).repeat(times))
+            scales.append(scale.expand(width, 1, 1).repeat(times, 1, 1))
+        return DecoderQuery(film[0], tuple(kernels), tuple(shifts), tuple(scales))
 
-    def _kernel(self, level: int, scale: Tensor | None = None) -> Tensor:
-        """A level's kernel with the normalisation before it and a query's scale after it."""
-        kernel = self.trunk.weight(level, skip=False)
-        if scale is not None:
-            kernel = kernel * scale[None, :, None, None]
-        if level > 0:
-            kernel = kernel * self.norms[level - 1][0][:, None, None, None]
-        if level >= SUBPIXEL_LEVEL:
-            kernel = subpixel_kernel(kernel)
-        return kernel.contiguous(memory_format=torch.channels_last)
+    def __call__(self, magnitude: Tensor) -> Tensor:
+        """Map `(1, inputs, frames, freq)` to the head's output where the net takes no query."""
+        return next(self.decode(self.encode(magnitude), [self._no_query]))
 
-    def decode(self, features: TrunkFeatures, queries: Sequence[TrunkQuery]) -> Iterator[Tensor]:
-        """Yield each query's mask logits `(1, 2, frames, 512)`."""
+    def encode(self, magnitude: Tensor) -> TrunkFeatures:
+        """Encode `(1, inputs, frames, freq)`, both multiples of 64."""
+        outputs = self.encoder(_channels_last(magnitude))
+        *maps, head_map = self._constant_maps(outputs[-1])
+        shared = [maps[0]]
+        for level in range(1, self.levels):
+            skip = self.skip_ups[level - 1](outputs[-1 - level])
+            shared.append(skip.add_(maps[level]))
+        return TrunkFeatures(outputs[-1], tuple(shared), head_map)
+
+    def decode(self, features: TrunkFeatures, queries: Sequence[DecoderQuery]) -> Iterator[Tensor]:
+        """Yield the head's output for each query, `(1, channels, frames, freq)`."""
         starts = [
             torch.addcmul(q.bottleneck[1], features.bottleneck, q.bottleneck[0]) for q in queries
         ]
-        x = torch.cat(starts).contiguous(memory_format=torch.channels_last)
-        for level, kernel in enumerate(self.kernels):
-            y = _upsample(x, kernel, None, level) + features.shared[level]
+        x = _channels_last(torch.cat(starts))
+        for level, upsample in enumerate(self.ups):
+            y = upsample(x).add_(features.shared[level])
             scale = torch.stack([query.scales[level] for query in queries])
             shift = torch.stack([query.shifts[level][:, None, None] for query in queries])
-            x = self.trunk.activate(level, torch.addcmul(shift, y, scale))
+            x = self.activations[level](torch.addcmul(shift, y, scale))
         for index, query in enumerate(queries):
             yield self._finish(x[index : index + 1], features, query)
 
-    def _finish(self, x: Tensor, features: TrunkFeatures, query: TrunkQuery) -> Tensor:
+    def _finish(self, x: Tensor, features: TrunkFeatures, query: DecoderQuery) -> Tensor:
         """Run the finer levels of one query."""
         for level in range(_TOGETHER, self.levels):
-            y = _upsample(x, query.kernels[level - _TOGETHER], query.shifts[level], level)
-            y = torch.addcmul(y, features.shared[level], query.scales[level])
-            x = self.trunk.activate(level, y)
-        return self.trunk.logits(self.trunk.norms[-1](x))
+            y = _upsample(x, query.kernels[level - _TOGETHER], level, query.shifts[level])
+            y = self.activations[level](y.addcmul_(features.shared[level], query.scales[level]))
+            x = interleave(y) if level >= SUBPIXEL_LEVEL else y
+        return functional.conv2d(x, self.head_kernel, padding=3, dilation=2).add_(features.head_map)
+
+    def _weight(self, level: int) -> Tensor:
+        """A level's kernel with the normalisation before it."""
+        weight = self.weights[level]
+        return weight * self.norms[level - 1][0][:, None, None, None] if level > 0 else weight
 
     def _constant_maps(self, bottleneck: Tensor) -> list[Tensor]:
-        """Bias of each level plus what the level before's normalisation shift makes of it."""
+        """Each level's bias and the head's, with what the shift of the norm before makes of it."""
         size = (bottleneck.shape[-2], bottleneck.shape[-1])
         with self._lock:  # several threads may separate windows at once
-            return self._maps_of_size(size)
+            if size not in self._maps:
+                if len(self._maps) >= _SIZES_KEPT:
+                    self._maps.pop(next(iter(self._maps)))
+                self._maps[size] = self._maps_of(*size)
+            return self._maps[size]
 
-    def _maps_of_size(self, size: tuple[int, int]) -> list[Tensor]:
-        if size not in self._maps:
-            if len(self._maps) >= _SIZES_KEPT:
-                self._maps.pop(next(iter(self._maps)))
-            maps = [self.trunk.bias(0)[None, :, None, None]]
-            for level in range(1, self.levels):
-                rows, columns = (n * 2**level for n in size)
-                constant = self.norms[level - 1][1][None, :, None, None]
-                constant = constant.expand(1, -1, rows, columns)
-                spread = functional.conv_transpose2d(
-                    constant, self.trunk.weight(level, skip=False), self.trunk.bias(level), 2, 1
-                )
-                maps.append(spread[..., :-1, :-1].contiguous(memory_format=torch.channels_last))
-            self._maps[size] = maps
-        return self._maps[size]
-
-
-class FusedVoice:
-    """The voice net: Spleeter's U-Net with the fine levels at the lower resolution."""
-
-    def __init__(self, net: SpleeterUNet) -> None:
-        self.encoder, self.decoder = net.encoder, net.decoder
-        self.kernels = [
-            subpixel_kernel(conv.weight).contiguous(memory_format=torch.channels_last)
-            for conv in net.decoder.convs[SUBPIXEL_LEVEL:]
-        ]
-
-    def logits(self, magnitude: Tensor) -> Tensor:
-        """Map `(1, 2, frames, 1024)`, channels last, to a mask's logits of that shape."""
-        features = self.encoder(magnitude)
-        x = features[-1]
-        for level, (conv, norm) in enumerate(
-            zip(self.decoder.convs, self.decoder.norms, strict=True)
-        ):
-            if level > 0:
-                x = torch.cat([features[-1 - level], x], dim=1)
-            if level >= SUBPIXEL_LEVEL:
-                kernel = self.kernels[level - SUBPIXEL_LEVEL]
-                x = interleave(functional.conv2d(x, kernel, conv.bias.repeat(4), padding=1))
-            else:
-                x = conv(x)
-            x = norm(functional.relu_(x))
-        return self.decoder.head(functional.pad(x, (3, 3, 3, 3)))
+    def _maps_of(self, rows: int, columns: int) -> list[Tensor]:
+        maps = [self.biases[0][None, :, None, None]]
+        for level in range(1, self.levels):
+            constant = _filled(self.norms[level - 1][1], rows * 2**level, columns * 2**level)
+            spread = transposed_conv(constant, self.weights[level], subpixel=False)
+            spread = spread + self.biases[level][:, None, None]
+            maps.append(_channels_last(phases(spread) if level >= SUBPIXEL_LEVEL else spread))
+        constant = _filled(self.norms[-1][1], rows * 2**self.levels, columns * 2**self.levels)
+        last = functional.conv2d(constant, self.head, self.head_bias, padding=3, dilation=2)
+        return [*maps, _channels_last(last)]
 
 
-class FusedUNet:
-    """Voice net, music trunk and gate; the masks equal `QueryUNet`'s to rounding."""
+class FusedSpleeter:
+    """All nets of an open model; the estimates equal `Spleeter`'s to rounding."""
 
-    def __init__(self, net: QueryUNet) -> None:
-        self.net = net
-        self.music = FusedTrunk(net.music)
-        self.voice = FusedVoice(net.voice)
+    def __init__(self, model: Spleeter) -> None:
+        self.model = model
+        self.nets = [FusedTrunk(net) for net in model.nets.values()]  # type: ignore[arg-type]
 
-    def query(self, vector: Tensor) -> FusedQuery:
-        """Prepare a query vector `(dim,)` for any number of windows."""
-        voice, backing, music = self.net.shares(vector[None])[0].tolist()
-        return FusedQuery(voice, backing, self.music.query(vector) if music > 0 else None)
-
-    def masks(
-        self, magnitude: Tensor, queries: Sequence[FusedQuery], strength: float = 1.0
-    ) -> list[Tensor]:
-        """Return a mask for each query.
-
-        Args:
-            magnitude: `(1, 2, frames, 2049)`, frames a multiple of 64.
-            queries: Prepared queries.
-            strength: Of the masks: m^s / (m^s + (1 - m)^s), a larger one decides harder.
-
-        Returns:
-            For each query 0..1, of the mixture's shape.
-        """
-        known = magnitude[..., :FREQ_BINS].contiguous(memory_format=torch.channels_last)
-        logits = self.voice.logits(known).contiguous()
-        voice = continued(logits.sigmoid(), magnitude.shape[-1])
-        wanted = [query.music for query in queries if query.music is not None]
-        decoded: Iterator[Tensor] = iter(())
-        if wanted:
-            features = self.music.encode(music_input(magnitude, voice))
-            decoded = self.music.decode(features, wanted)
-        if strength != 1:
-            voice = continued((strength * logits).sigmoid(), magnitude.shape[-1])
-        masks = []
-        for query in queries:
-            mask = query.voice * voice + query.backing * (1 - voice)
-            if query.music is not None:
-                music = from_bands((strength * next(decoded)).sigmoid().contiguous())
-                share = 1 - query.voice - query.backing
-                mask = music if share == 1 else mask + share * music
-            masks.append(mask)
-        return masks
+    def __call__(self, magnitude: Tensor) -> Tensor:
+        """Map `(1, 2, frames, 1024)` to `(1, stems, 2, frames, 1024)`, frames a multiple of 64."""
+        return self.model.estimates([net(magnitude).contiguous() for net in self.nets], magnitude)
 
 
-def _affine(norm: torch.nn.Module) -> tuple[Tensor, Tensor]:
+def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Scale and shift of a normalisation with fixed statistics."""
     state = norm.state_dict()
     scale = state["weight"] * torch.rsqrt(state["running_var"] + BATCH_NORM_EPS)
     return scale, state["bias"] - state["running_mean"] * scale
 
 
-def _upsample(x: Tensor, kernel: Tensor, bias: Tensor | None, level: int) -> Tensor:
-    if level >= SUBPIXEL_LEVEL:
-        return interleave(functional.conv2d(x, kernel, bias, padding=1))
-    return functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)[..., :-1, :-1]
+def _filled(values: Tensor, rows: int, columns: int) -> Tensor:
+    """A constant map `(1, channels, rows, columns)`."""
+    return values[None, :, None, None].expand(1, -1, rows, columns)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _upsampler(weight: Tensor, level: int) -> Callable[[Tensor], Tensor]:
+    """A level's transposed convolution, without bias."""
+    if level < len(_TILES):
+        return WinogradUpsample(weight, _TILES[level])
+    return partial(_upsample, kernel=_prepared(weight, level), level=level)
+
+
+def _prepared(weight: Tensor, level: int) -> Tensor:
+    """A kernel as `_upsample` takes it."""
+    return _channels_last(subpixel_kernel(weight) if level >= SUBPIXEL_LEVEL else weight)
+
+
+def _upsample(x: Tensor, kernel: Tensor, level: int, bias: Tensor | None = None) -> Tensor:
+    """Upsample; from `SUBPIXEL_LEVEL` on to four phases that are yet to be interleaved."""
+    if level < SUBPIXEL_LEVEL:
+        return functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)[..., :-1, :-1]
+    return functional.conv2d(x, kernel, bias, padding=1)

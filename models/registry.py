@@ -21,11 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from separate.models.errors import CheckpointError
+from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.spleeter import Spleeter, SpleeterConfig
 from separate.models.unet import QueryUNet, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
-SEPARATORS = ("query-unet", "spleeter")  # kinds that separate; others embed or tag
+SEPARATORS = ("query-unet", "spleeter", "hdemucs")  # kinds that separate; others embed or tag
 _SCALE = "@scale"
 _LARGE = 4096  # tensors of at least so many numbers are stored with reduced precision
 
@@ -35,7 +36,7 @@ class Card:
     """What is known of a set of weights."""
 
     name: str
-    kind: str  # what `build` makes of its configuration: "query-unet", "spleeter"
+    kind: str  # what `build` makes of its configuration: "query-unet", "spleeter", "hdemucs"
     summary: str  # one line for the list of models
     config: dict[str, Any]  # the architecture's configuration
     licence: str  # of the weights, an SPDX name
@@ -64,6 +65,8 @@ def build(kind: str, config: dict[str, Any]) -> nn.Module:
             return QueryUNet(UNetConfig(**config))
         if kind == "spleeter":
             return Spleeter(SpleeterConfig(**{**config, "stems": tuple(config["stems"])}))
+        if kind == "hdemucs":
+            return HDemucs(HDemucsConfig(**config))
     except (TypeError, KeyError, ValueError) as error:
         raise CheckpointError(f"a configuration that is none of {kind!r} ({error})") from error
     raise CheckpointError(f"unknown kind of model {kind!r}; update the program")

@@ -8,7 +8,7 @@ source separation tool with pre-trained models", JOSS 2020. Axes are (time, freq
 order: the kernels are not symmetric.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from separate.models.tf_checkpoint import read_checkpoint
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 256, 512)
 DECODER_CHANNELS = (256, 128, 64, 32, 16, 1)
+SKIP_CHANNELS = (0, *reversed(ENCODER_CHANNELS[:-1]))  # that join each decoder level
 DROPOUT_LEVELS = 3
 FREQ_BINS = 1024
 FRAME_MULTIPLE = 64  # six levels of stride 2
@@ -87,16 +88,15 @@ class Decoder(nn.Module):
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        skips = (0, *reversed(ENCODER_CHANNELS[:-1]))
         inputs = (ENCODER_CHANNELS[-1], *DECODER_CHANNELS[:-1])
         self.convs = nn.ModuleList(
             SameTransposedConv(skip + width, out)
-            for skip, width, out in zip(skips, inputs, DECODER_CHANNELS, strict=True)
+            for skip, width, out in zip(SKIP_CHANNELS, inputs, DECODER_CHANNELS, strict=True)
         )
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in DECODER_CHANNELS
         )
-        self.head = nn.Conv2d(DECODER_CHANNELS[-1], 2, kernel_size=4, dilation=2)
+        self.head = nn.Conv2d(DECODER_CHANNELS[-1], 2, kernel_size=4, dilation=2, padding=3)
         self.activation = activation
 
     def forward(self, features: list[Tensor]) -> Tensor:
@@ -108,7 +108,7 @@ class Decoder(nn.Module):
             x = norm(self.activation(conv(x)))
             if level < DROPOUT_LEVELS:
                 x = functional.dropout(x, 0.5, self.training)
-        return self.head(functional.pad(x, (3, 3, 3, 3)))
+        return self.head(x)
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class SpleeterConfig:
 def activations(name: str) -> tuple[nn.Module, nn.Module]:
     """Return the (down, up) activations of a configuration."""
     if name == "elu":
-        return nn.ELU(), nn.ELU()
+        return nn.ELU(inplace=True), nn.ELU(inplace=True)
     if name == "leaky_relu":
-        return nn.LeakyReLU(0.2), nn.ReLU()
+        return nn.LeakyReLU(0.2, inplace=True), nn.ReLU(inplace=True)
     raise CheckpointError(f"unknown activation {name!r}; take leaky_relu or elu")
 
 
@@ -160,8 +160,12 @@ class Spleeter(nn.Module):
         Returns:
             `(batch, stems, 2, frames, 1024)`, between 0 and the mixture's magnitude.
         """
-        logits = torch.stack([net(magnitude) for net in self.nets.values()], dim=1)
-        masks = logits.softmax(dim=1) if self.config.softmax else logits.sigmoid()
+        return self.estimates([net(magnitude) for net in self.nets.values()], magnitude)
+
+    def estimates(self, logits: Sequence[Tensor], magnitude: Tensor) -> Tensor:
+        """Turn each instrument's mask logits into estimates; shapes as in `forward`."""
+        stacked = torch.stack(list(logits), dim=1)
+        masks = stacked.softmax(dim=1) if self.config.softmax else stacked.sigmoid()
         return masks * magnitude.unsqueeze(1)
 
 

@@ -52,7 +52,7 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
 
 
 def istft(spectrogram: Tensor, length: int, config: StftConfig) -> Tensor:
-    """Invert `stft` by windowed overlap-add (Griffin and Lim, 1984).
+    """Invert `stft`.
 
     Args:
         spectrogram: Complex, `(..., freq, frames)`.
@@ -62,25 +62,49 @@ def istft(spectrogram: Tensor, length: int, config: StftConfig) -> Tensor:
     Returns:
         Waveform `(..., length)`.
     """
-    window = torch.hann_window(
-        config.n_fft, device=spectrogram.device, dtype=spectrogram.real.dtype
-    )
-    frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=config.n_fft) * window
-    waveform = _overlap_add(frames, config.hop_length)
-    waveform = waveform.div_(_envelope(frames.shape[-2], config, str(frames.device), frames.dtype))
-    start = config.n_fft // 2
-    return waveform[..., start : start + length]
+    inverse = InverseStft(spectrogram.shape[-1], config)
+    inverse.add(spectrogram)
+    return inverse.waveform(length)
 
 
-def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
-    """Add frames `(..., frames, n_fft)` at every hop: `(..., n_fft + (frames - 1) * hop)`."""
-    count, n_fft = frames.shape[-2:]
-    parts = n_fft // hop_length
-    total = frames.new_zeros(*frames.shape[:-2], count + parts - 1, hop_length)
-    for part in range(parts):
-        piece = frames[..., part * hop_length : (part + 1) * hop_length]
-        total[..., part : part + count, :] += piece
-    return total.flatten(-2)
+class InverseStft:
+    """Windowed overlap-add (Griffin and Lim, 1984) of spectra that come in blocks of frames."""
+
+    def __init__(self, frames: int, config: StftConfig) -> None:
+        """Begin.
+
+        Args:
+            frames: In all.
+            config: The settings that made the spectra; the hop divides the frame.
+        """
+        self.frames = frames
+        self.config = config
+        self._parts = config.n_fft // config.hop_length
+        self._done = 0
+        self._total: Tensor | None = None  # (..., frames + parts - 1, hop)
+
+    def add(self, spectrogram: Tensor) -> None:
+        """Take the next frames: complex, `(..., freq, frames)`."""
+        config = self.config
+        frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=config.n_fft)
+        window = torch.hann_window(config.n_fft, device=frames.device, dtype=frames.dtype)
+        count = frames.shape[-2]
+        if self._total is None:
+            rows = self.frames + self._parts - 1
+            self._total = frames.new_zeros(*frames.shape[:-2], rows, config.hop_length)
+        pieces = frames.unflatten(-1, (self._parts, config.hop_length))
+        for part, weights in enumerate(window.split(config.hop_length)):
+            start = self._done + part
+            self._total[..., start : start + count, :].addcmul_(pieces[..., part, :], weights)
+        self._done += count
+
+    def waveform(self, length: int, out: Tensor | None = None) -> Tensor:
+        """Return `(..., length)` samples once all frames are in, or write them to `out`."""
+        assert self._total is not None and self._done == self.frames
+        envelope = _envelope(self.frames, self.config, str(self._total.device), self._total.dtype)
+        start = self.config.n_fft // 2
+        some = slice(start, start + length)
+        return torch.div(self._total.flatten(-2)[..., some], envelope[some], out=out)
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +112,11 @@ def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
 def _envelope(frames: int, config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
     """The squared windows' sum; where it vanishes (the padding's far end) it is one."""
     window = torch.hann_window(config.n_fft, device=device, dtype=dtype)
-    total = _overlap_add(window.square().expand(frames, -1), config.hop_length)
+    rows = window.square().unflatten(0, (-1, config.hop_length))  # what a frame adds to each hop
+    total = torch.zeros(frames + len(rows) - 1, config.hop_length, device=device, dtype=dtype)
+    for part, row in enumerate(rows):
+        total[part : part + frames] += row
+    total = total.flatten()
     return torch.where(total > 1e-8, total, torch.ones_like(total))
 
 

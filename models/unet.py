@@ -25,6 +25,7 @@ from separate.models.spleeter import (
     DECODER_CHANNELS,
     ENCODER_CHANNELS,
     FREQ_BINS,
+    SKIP_CHANNELS,
     Encoder,
     SameTransposedConv,
     SpleeterUNet,
@@ -32,7 +33,7 @@ from separate.models.spleeter import (
 
 SUBPIXEL_LEVEL = 4  # from this decoder level on, convolutions run at the lower resolution
 INPUTS = 4  # of the music trunk: mixture and mixture without voice, left and right
-_LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
+LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
 _LOUD = 4.0  # magnitude from which compression sets in; a full-scale tone has 1,024
 _GATE_CLOSED = 0.02  # shares below count as none
 _WIENER_EPS = 1e-10
@@ -112,21 +113,26 @@ def interleave(x: Tensor) -> Tensor:
     return grid.permute(0, 3, 1, 2)
 
 
+def phases(x: Tensor) -> Tensor:
+    """Undo `interleave`: `(batch, out, 2 n, 2 m)` to `(batch, 4 out, n, m)`."""
+    grid = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))
+    return grid.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+
+
 class Trunk(nn.Module):
     """A Spleeter U-Net with a query: shared encoder, FiLM decoder, a mask's logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(nn.LeakyReLU(0.2), INPUTS)
+        self.encoder = Encoder(nn.LeakyReLU(0.2, inplace=True), INPUTS)
         channels = self.widths = (*DECODER_CHANNELS[:-1], config.last_channels)
-        self.skip_widths = (0, *reversed(ENCODER_CHANNELS[:-1]))
         inputs = (ENCODER_CHANNELS[-1], *channels[:-1])
         self.convs = nn.ModuleList(
             SameTransposedConv(skip + width, out)
-            for skip, width, out in zip(self.skip_widths, inputs, channels, strict=True)
+            for skip, width, out in zip(SKIP_CHANNELS, inputs, channels, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in channels)
-        self.head = nn.Conv2d(config.last_channels, 4, kernel_size=4, dilation=2)
+        self.head = nn.Conv2d(config.last_channels, 4, kernel_size=4, dilation=2, padding=3)
         self.film = Film(config.query_dim, config.film_dim, (ENCODER_CHANNELS[-1], *channels))
 
     def encode(self, magnitude: Tensor) -> Features:
@@ -160,13 +166,13 @@ class Trunk(nn.Module):
         e and r are sigmoid estimates of target and rest: where the net is sure of neither or of
         both, the mask is one half, which keeps it from going out for good while it learns.
         """
-        target, rest = self.head(functional.pad(x, (3, 3, 3, 3))).chunk(2, dim=1)
+        target, rest = self.head(x).chunk(2, dim=1)
         return 2 * (functional.logsigmoid(target) - functional.logsigmoid(rest))
 
     def activate(self, level: int, x: Tensor) -> Tensor:
         """ReLU, leaky at the last level, in place."""
         last = level == len(self.widths) - 1
-        return functional.leaky_relu_(x, _LAST_SLOPE) if last else functional.relu_(x)
+        return functional.leaky_relu_(x, LAST_SLOPE) if last else functional.relu_(x)
 
     def _conv(self, level: int, x: Tensor, skip: bool) -> Tensor:
         weight = self.weight(level, skip)
@@ -175,7 +181,7 @@ class Trunk(nn.Module):
     def weight(self, level: int, skip: bool) -> Tensor:
         """The part of a level's kernel `(in, out, 5, 5)` that acts on the skip, or the other."""
         weight: Tensor = self.convs[level].get_parameter("weight")
-        width = self.skip_widths[level]
+        width = SKIP_CHANNELS[level]
         return weight[:width] if skip else weight[width:]
 
     def bias(self, level: int) -> Tensor:
@@ -277,7 +283,8 @@ def music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
         `(batch, 4, frames, 512)`.
     """
     both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
-    return _LOUD * (both / _LOUD).asinh()
+    both = both / _LOUD
+    return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but three times as fast
 
 
 def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:

@@ -97,7 +97,7 @@ class Resampler:
             raise ValueError("the stream has ended; make a new Resampler")
         self._in_samples += block.shape[1]
         self._finished = last
-        out = block.astype(np.float32)
+        out = block.astype(np.float32, copy=False)
         if self._stream is not None:
             frames = np.ascontiguousarray(out.T)
             out = np.ascontiguousarray(self._stream.resample_chunk(frames, last=last).T)

@@ -4,15 +4,14 @@ In: tracks and a task. Out: files, a line of the record each, and how it went. A
 stops no other; results of a run that was stopped stay, and `resume` goes on from them.
 """
 
-import ctypes
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from separate.audio import check_writable
 from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
 from separate.errors import SettingsError
+from separate.memory import keep_memory
 from separate.naming import Track, plan_outputs, stem_names
 from separate.outputs import remove_leftovers
 from separate.record import Output, Record, RecordFile
@@ -21,7 +20,6 @@ from separate.task import AnySeparator, Task, draft_record, query_data, separate
 
 SeparatorFactory = Callable[[Settings], AnySeparator]
 _CHECK_RATE = 44_100
-_M_ARENA_MAX = -8  # of glibc's mallopt
 
 
 @dataclass(frozen=True)
@@ -40,26 +38,16 @@ def open_separator(settings: Settings) -> AnySeparator:
         SettingsError: This machine has no such device.
         CheckpointError: A model is missing or damaged.
     """
+    keep_memory()
     import torch
 
     from separate.separator import Separator
 
-    _share_one_heap()
     kind, _, number = settings.device.partition(":")
     found = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": _count_mps()}[kind]
     if int(number or 0) >= found:
         raise SettingsError(f"--device {settings.device}: not on this machine; use --device cpu")
     return Separator(settings)
-
-
-def _share_one_heap() -> None:
-    """Let all threads take memory from one heap, where the C library is glibc.
-
-    By default each thread has its own, and each keeps what its largest window left behind: some
-    250 MB more with two threads, and no faster.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _count_mps() -> int:

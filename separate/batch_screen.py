@@ -71,6 +71,8 @@ def _show(screen: "Terminal", record: "Record", folder: Path, is_old: bool, json
             screen.result(str(folder / output.path))
     if record.error:
         screen.note(f"error: {record.error}")
+    for query, way in () if is_old else record.ways.items():
+        screen.note(f"{query!r}: {way}")
     for warning in [] if is_old else record.warnings:
         screen.note(f"warning: {record.input}: {warning}")
 

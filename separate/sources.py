@@ -9,31 +9,41 @@ spectrum to masks to windows here, and differ only in how they estimate a query'
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from separate.cascade import CascadeModel
 from separate.errors import QueryError
 from separate.models import registry
 from separate.models.bands import continued
-from separate.models.fused import FusedUNet
+from separate.models.fused import FusedSpleeter
+from separate.models.fused_unet import FusedUNet
+from separate.models.hdemucs import HDemucs
 from separate.models.registry import Card
 from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
-from separate.models.stft import StftConfig, istft, modulus, stft
+from separate.models.stft import InverseStft, StftConfig, modulus, stft
 from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
-from separate.queries import load_encoder
-from separate.queries.query import Query, embed_query
+from separate.queries import encoder_for, load_encoder
+from separate.queries.query import Query, embed_query, means_part
 from separate.settings import Settings
+from separate.stem_models import WaveformStems
 from separate.stream import Grid
 from separate.weights import models_dir
 
 _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
+_BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
-_ROUTING_SIMILARITY = 0.35  # least cosine between a query and the stem that answers it
+_RIVALRY = 4  # power of the ratio of two masks, where what is not meant has the larger one
+_QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
+
+
+Mask = Callable[[slice], Tensor]  # some frames -> 0..1, (2, frames, bins); fewer bins go on upward
 
 
 class SourceModel(Protocol):
@@ -52,6 +62,9 @@ class SourceModel(Protocol):
     def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
         """Map a window `(2, n)` to `(stems + 1, 2, n)`, the queries' claim last."""
 
+    def ways(self, prepared: Any) -> dict[str, str]:
+        """Say which way each query went, where there are several."""
+
 
 @dataclass(frozen=True)
 class PreparedQuery:
@@ -59,6 +72,8 @@ class PreparedQuery:
 
     positive: object  # a query vector or a stem's name
     negative: tuple[object, ...] = ()
+    is_part: tuple[bool, ...] = ()  # whether each negative is a part of the positive, or its rival
+    firmness: float = 1.0  # power of what the negative parts leave
 
 
 class MaskModel(ABC):
@@ -79,16 +94,17 @@ class MaskModel(ABC):
         """Turn queries into what `estimate` takes."""
 
     @abstractmethod
-    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Tensor]:
-        """Return a mask 0..1 of each wanted thing.
+    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Mask]:
+        """Return a mask of each wanted thing.
 
         Args:
             magnitude: Of the mixture, `(2, frames, 2049)`.
             wanted: Prepared queries, positive or negative.
-
-        Returns:
-            Each `(2, frames, bins)`; one of fewer bins goes on upward.
         """
+
+    def ways(self, prepared: Any) -> dict[str, str]:
+        """See `SourceModel`; there is one way."""
+        return {}
 
     def grid(self, settings: Settings) -> Grid:
         """Return windows of `--segment` seconds in whole blocks of 64 frames."""
@@ -108,57 +124,39 @@ class MaskModel(ABC):
         padded = torch.nn.functional.pad(stereo.to(self.device), (0, padding))
         spectrum = stft(padded, self.stft)
         masks = self.masks(modulus(spectrum.transpose(1, 2)), prepared)
-        if self.share and len(masks) > 1:
-            return self._shared(stereo, spectrum, masks, self.claims(prepared))
-        outputs = [istft(apply_mask(mask, spectrum), length, self.stft) for mask in masks]
-        if len(masks) == 1:
-            claim = outputs[0]
-        else:
-            largest = torch.stack(masks).amax(0)
-            claim = istft(apply_mask(largest, spectrum), length, self.stft)
-        return torch.stack([*outputs, claim])
+        shared = self.share and len(masks) > 1
+        claims = self.claims(prepared)
+        count = len(masks) - 1 if shared else len(masks) + (len(masks) > 1)
+        inverses = [InverseStft(frames, self.stft) for _ in range(count)]
+        for start in range(0, frames, _BLOCK_FRAMES):
+            some = slice(start, start + _BLOCK_FRAMES)
+            parts = [mask(some) for mask in masks]
+            parts = _shares(parts, claims)[:-1] if shared else _with_claim(parts)
+            for inverse, part in zip(inverses, parts, strict=True):
+                inverse.add(apply_mask(part, spectrum[..., some]))
+        stereo = stereo.to(self.device)
+        outputs = stereo.new_empty(len(masks) + 1, *stereo.shape)
+        for output, inverse in zip(outputs, inverses, strict=False):
+            inverse.waveform(length, out=output)
+        if shared:
+            outputs[-2] = stereo - outputs[:-2].sum(0)
+            outputs[-1] = stereo
+        elif len(masks) == 1:
+            outputs[1] = outputs[0]
+        return outputs
 
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """Say which queries keep their masks when the mixture is shared out among all."""
         return [False] * len(prepared)
 
-    def _shared(
-        self, stereo: Tensor, spectrum: Tensor, masks: Sequence[Tensor], claims: Sequence[bool]
-    ) -> Tensor:
-        """Share the mixture out by the masks; the last source is what the others leave.
-
-        What claims its mask keeps it, the others share what remains.
-        """
-        kept = [mask for mask, claim in zip(masks, claims, strict=True) if claim]
-        others = [mask for mask, claim in zip(masks, claims, strict=True) if not claim]
-        claimed = _total(kept)
-        factor = None if claimed is None else claimed.clamp_min(1).reciprocal()
-        shares = _total(others)
-        if shares is not None:
-            shares = shares.clamp_min_(_EPS).reciprocal_()
-            if claimed is not None:
-                shares *= 1 - claimed.clamp_max(1)
-            shares = apply_mask(shares, spectrum)
-        claiming = spectrum if factor is None else apply_mask(factor, spectrum)
-        length, rest = stereo.shape[-1], stereo.to(self.device)
-        outputs = []
-        for mask, claim in zip(masks[:-1], claims, strict=False):
-            part = claiming if claim or shares is None else shares
-            outputs.append(istft(apply_mask(mask, part), length, self.stft))
-            rest = rest - outputs[-1]
-        return torch.stack([*outputs, rest, stereo.to(self.device)])
-
-    def masks(self, magnitude: Tensor, prepared: Sequence[PreparedQuery]) -> list[Tensor]:
-        """Return one mask `(2, frames, bins)` a query, 0..1, before any sharing."""
+    def masks(self, magnitude: Tensor, prepared: Sequence[PreparedQuery]) -> list[Mask]:
+        """Return one mask a query, before any sharing."""
         wanted = [thing for query in prepared for thing in (query.positive, *query.negative)]
         ratios = iter(self.mask(magnitude, wanted))
-        masks = []
-        for query in prepared:
-            mask = next(ratios)
-            for _ in query.negative:
-                mask = mask * (1 - next(ratios))
-            masks.append(mask)
-        return masks
+        return [
+            _without(next(ratios), [next(ratios) for _ in query.negative], query)
+            for query in prepared
+        ]
 
 
 class QueryModel(MaskModel):
@@ -167,7 +165,7 @@ class QueryModel(MaskModel):
     def __init__(self, net: QueryUNet, card: Card, settings: Settings) -> None:
         super().__init__(card, settings)
         self.net = FusedUNet(net)
-        self.encoder = load_encoder(settings.query_net or card.query_encoder or "embedded")
+        self.encoder = encoder_for(card.query_encoder or "embedded", settings.query_net)
 
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
         """Embed each query's positive and negative parts and fold them into kernels."""
@@ -176,66 +174,42 @@ class QueryModel(MaskModel):
             for query in queries:
                 positive, negative = embed_query(self.encoder, query)
                 parts = [self.net.query(part.to(self.device)) for part in (positive, *negative)]
-                prepared.append(PreparedQuery(parts[0], tuple(parts[1:])))
+                is_part = tuple(means_part(self.encoder, positive, vector) for vector in negative)
+                prepared.append(PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness))
         return prepared
 
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """See `MaskModel`: the voice net knows more of voices than the trunk of all else."""
         return [query.positive.music is None for query in prepared]  # type: ignore[attr-defined]
 
-    def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Tensor]:
+    def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
         """See `MaskModel`; the encoders run once, the decoders query by query."""
-        return [mask[0] for mask in self.net.masks(magnitude[None], wanted, self.strength)]
+        masks = self.net.masks(magnitude[None], wanted, self.strength)
+        return [lambda frames, mask=mask: mask(frames)[0] for mask in masks]  # type: ignore[misc]
 
 
 class StemModel(MaskModel):
-    """A model of fixed stems; each query is routed to the stem that it means."""
+    """A model of fixed stems; each query is the name of one, see `cascade`."""
 
     def __init__(self, net: Spleeter, card: Card, settings: Settings) -> None:
         super().__init__(card, settings)
-        self.net = net
+        self.net = FusedSpleeter(net)
         self.name = card.name
         self.stems = net.config.stems
-        self.encoder = load_encoder(settings.query_net or "embedded")
 
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
-        """Route each part of each query to a stem.
+        """Return the stems that are wanted."""
+        return [PreparedQuery(query.name) for query in queries]
 
-        Raises:
-            QueryError: A query fits no stem.
-        """
-        return [
-            PreparedQuery(
-                self.route(query), tuple(self.route(Query(t, (t,))) for t in query.exclude)
-            )
-            for query in queries
-        ]
-
-    def route(self, query: Query) -> str:
-        """Return the stem nearest to a query."""
-        if query.text and query.text[0].lower() in self.stems:
-            return query.text[0].lower()
-        named = [stem for stem in self.stems if stem != "other"]
-        wanted, _ = embed_query(self.encoder, Query(query.name, query.text, query.like))
-        similarity = self.encoder.embed_text(named) @ wanted
-        best = int(similarity.argmax())
-        if float(similarity[best]) < _ROUTING_SIMILARITY:
-            raise QueryError(
-                f"{self.name} separates {', '.join(self.stems)}; {query.name!r} fits none of them:"
-                " use --model default"
-            )
-        return named[best]
-
-    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Tensor]:
+    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Mask]:
         """See `MaskModel`; Spleeter's own Wiener masks: a stem's power over that of all stems."""
-        stems = dict(zip(self.stems, self.net(magnitude[None, ..., :FREQ_BINS])[0], strict=True))
-        power = torch.stack(list(stems.values())).square().sum(0)
-        masks = []
-        for stem in wanted:
-            target = stems[str(stem)]
-            rest = (power - target.square()).clamp_min(0).sqrt()
-            masks.append(wiener_mask(target, rest, 2 * self.strength))
-        return masks
+        estimates = self.net(magnitude[None, ..., :FREQ_BINS])[0]
+        return [partial(self._wiener, estimates, self.stems.index(str(stem))) for stem in wanted]
+
+    def _wiener(self, estimates: Tensor, stem: int, frames: slice) -> Tensor:
+        some = estimates[:, :, frames]
+        rest = (some.square().sum(0) - some[stem].square()).clamp_min(0).sqrt()
+        return wiener_mask(some[stem], rest, 2 * self.strength)
 
 
 def open_model(name: str, settings: Settings) -> SourceModel:
@@ -266,19 +240,52 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
     """Put a loaded network behind the interface."""
     if isinstance(net, QueryUNet):
         return QueryModel(net, card, settings)
-    if isinstance(net, Spleeter):
-        return StemModel(net, card, settings)
+    if isinstance(net, Spleeter | HDemucs):
+        stems = (StemModel if isinstance(net, Spleeter) else WaveformStems)(net, card, settings)
+        return CascadeModel(stems, settings, partial(open_model, _QUERY_MODEL, settings))
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
 
 
-def _total(masks: Sequence[Tensor]) -> Tensor | None:
-    """Sum masks without stacking them; None where there are none."""
-    if not masks:
-        return None
-    total = masks[0].clone()
-    for mask in masks[1:]:
-        total += mask
-    return total
+def _without(mask: Mask, negatives: Sequence[Mask], query: PreparedQuery) -> Mask:
+    """Take from a mask what others claim.
+
+    A part of what is wanted ("vocals", not "backing vocals") lies under the mask itself: what
+    remains is what the part does not claim. A rival ("flute", not "cello") only matters where its
+    claim is the larger one; there the mask falls with their ratio.
+    """
+    if not negatives:
+        return mask
+
+    def masked(frames: slice = slice(None)) -> Tensor:
+        whole = mask(frames)
+        result = whole
+        for negative, is_part in zip(negatives, query.is_part, strict=True):
+            other = negative(frames)
+            left = 1 - other if is_part else (whole / (other + _EPS)).clamp_max(1) ** _RIVALRY
+            result = result * left**query.firmness
+        return result
+
+    return masked
+
+
+def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Add what the queries claim together: the largest of their masks; one query's is its own."""
+    return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
+
+
+def _shares(masks: Sequence[Tensor], claims: Sequence[bool]) -> list[Tensor]:
+    """Share the mixture out by masks: they sum to one, where one of them is not 0.
+
+    What claims its mask keeps it, the others share what remains.
+    """
+    zero = torch.zeros_like(masks[0])
+    kept = sum((mask for mask, claim in zip(masks, claims, strict=True) if claim), zero)
+    others = sum((mask for mask, claim in zip(masks, claims, strict=True) if not claim), zero)
+    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS)
+    kept = kept.clamp_min(1)
+    return [
+        mask / kept if claim else mask * shares for mask, claim in zip(masks, claims, strict=True)
+    ]
 
 
 def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
@@ -291,5 +298,6 @@ def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
     Returns:
         Complex, the spectrum's shape.
     """
-    full = continued(mask, spectrum.shape[1]).transpose(1, 2)
-    return torch.view_as_complex(torch.view_as_real(spectrum) * full.unsqueeze(-1))
+    full = continued(mask, spectrum.shape[1])
+    factor = torch.complex(full, torch.zeros_like(full))  # several times faster than by a real one
+    return (spectrum.transpose(1, 2) * factor).transpose(1, 2)

@@ -73,6 +73,9 @@ def make_task(
     two_stems: str | None = None,
     like: Sequence[Path] = (),
     exclude: Sequence[str] = (),
+    unlike: Sequence[Path] = (),
+    words: float = 0.5,
+    firmness: float = 1.0,
     residual: bool | None = None,
     share: bool | None = None,
 ) -> Task:
@@ -86,23 +89,28 @@ def make_task(
         two_stems: One query, whose residual is called `no_<query>`.
         like: Examples of one sound; with a text they describe the same source.
         exclude: What is not meant, for every query.
+        unlike: Examples of what is not meant, for every query.
+        words: Weight of the text against the examples, 0..1.
+        firmness: How firmly what is not meant is taken out, 0..10.
         residual: Whether it is written; None: unless the four stems share out everything.
         share: Whether the queries share out the mixture; None: only the four stems alone do.
 
     Raises:
         SettingsError: What is asked for excludes each other, or is nothing.
-        QueryError: A query is empty or too long.
+        QueryError: A query is empty or too long, or a weight is out of its range.
         InputError: An example is missing.
     """
-    _check_combination(texts, stems, two_stems, like, exclude)
-    for path in like:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; give an example sound to --like")
+    _check_combination(texts, stems, two_stems, like, (*exclude, *map(str, unlike)))
+    for flag, paths in (("--like", like), ("--not-like", unlike)):
+        for path in paths:
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; give an example sound to {flag}")
+    negative: dict[str, Any] = {"exclude": exclude, "unlike": unlike, "firmness": firmness}
     wanted = [two_stems] if two_stems is not None else list(texts)
     if like:
-        queries = [parse_query(wanted[0] if wanted else "", like=like, exclude=exclude)]
+        queries = [parse_query(wanted[0] if wanted else "", like=like, words=words, **negative)]
     else:
-        queries = [parse_query(text, exclude=exclude) for text in wanted]
+        queries = [parse_query(text, **negative) for text in wanted]
     if stems:
         named = {query.name.casefold() for query in queries}
         queries = [Query(s, (s,)) for s in STEMS if s not in named] + queries
@@ -144,7 +152,10 @@ def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
     data: list[dict[str, Any]] = []
     for query in queries:
         try:
-            like = [{"path": str(path), "sha256": sha256_of(path)} for path in query.like]
+            like, unlike = (
+                [{"path": str(path), "sha256": sha256_of(path)} for path in paths]
+                for paths in (query.like, query.unlike)
+            )
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
         data.append(
@@ -153,6 +164,9 @@ def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
                 "text": list(query.text),
                 "like": like,
                 "exclude": list(query.exclude),
+                "unlike": unlike,
+                "words": query.words,
+                "firmness": query.firmness,
             }
         )
     return data
@@ -243,6 +257,7 @@ def _separate(
             draft,
             outputs=written,
             presence={name: round(value, 4) for name, value in presence.items()},
+            ways=getattr(stream, "ways", {}),
             warnings=_warnings(outputs, presence, task),
             duration=samples / info.sample_rate,
         )

@@ -64,7 +64,9 @@ Temperature = Annotated[
 Increment = Annotated[
     float | None,
     typer.Option("--temperature_increment_on_fallback", "--temperature-increment-on-fallback",
-                 rich_help_panel=_WHISPER, help="Try again with more when a window fails."),
+                 rich_help_panel=_WHISPER,
+                 help="A window that fails is tried again with so much more; 0: never (default:"
+                 " 0.2 in Whisper's own windows, else never)."),
 ]  # fmt: skip
 Prompt = Annotated[
     str | None,
@@ -72,10 +74,11 @@ Prompt = Annotated[
                  help="Words that are likely: names, spelling."),
 ]  # fmt: skip
 Condition = Annotated[
-    str,
+    str | None,
     typer.Option("--condition_on_previous_text", "--condition-on-previous-text",
                  metavar="BOOL", rich_help_panel=_WHISPER,
-                 help="True: a window's text is the next one's prompt."),
+                 help="True: a window's or segment's text is the next one's prompt (default:"
+                 " True in Whisper's own windows, else False)."),
 ]  # fmt: skip
 WordTimes = Annotated[
     str | None,
@@ -107,11 +110,6 @@ Audio = Annotated[
     str,
     typer.Option("--audio", rich_help_panel=_WHAT,
                  help="What Whisper hears: mixture, vocals, blend, or auto (by its size)."),
-]  # fmt: skip
-Retry = Annotated[
-    str,
-    typer.Option("--retry", rich_help_panel=_WHAT,
-                 help="What it hears again after a loop: vocals, mixture, blend, none, or auto."),
 ]  # fmt: skip
 BlendDb = Annotated[
     float,
@@ -185,14 +183,13 @@ def lyrics(
     temperature: Temperature = 0.0,
     temperature_increment_on_fallback: Increment = None,
     initial_prompt: Prompt = None,
-    condition_on_previous_text: Condition = "False",
+    condition_on_previous_text: Condition = None,
     word_timestamps: WordTimes = None,
     compression_ratio_threshold: CompressionRatio = 2.4,
     logprob_threshold: LogProb = -1.0,
     no_speech_threshold: NoSpeech = 0.6,
     model: Model = "default",
     audio: Audio = "auto",
-    retry: Retry = "auto",
     blend_db: BlendDb = -12.0,
     segmentation: Segmentation = "rms-vad",
     lines: Lines = None,
@@ -215,12 +212,10 @@ def lyrics(
 
     if not inputs:
         raise SettingsError("no input: name at least one file or folder")
-    timing = None if word_timestamps is None else _bool("--word_timestamps", word_timestamps)
     settings = LyricsSettings(
         whisper=whisper,
         model=model,
         audio=audio,
-        retry=retry,
         blend_db=blend_db,
         segmentation=segmentation,
         language=language,
@@ -234,7 +229,7 @@ def lyrics(
         condition_on_previous_text=_bool(
             "--condition_on_previous_text", condition_on_previous_text
         ),
-        word_timestamps=timing,
+        word_timestamps=_bool("--word_timestamps", word_timestamps),
         compression_ratio_threshold=compression_ratio_threshold,
         logprob_threshold=logprob_threshold,
         no_speech_threshold=no_speech_threshold,
@@ -272,10 +267,12 @@ def _run(inputs: list[Path], task: "LyricsTask", *, jobs: int, resume: bool, jso
     show_batch(work, "writing down", task.folder, json=json, remark=remark)
 
 
-def _bool(flag: str, text: str) -> bool:
-    """Read Whisper's True and False."""
+def _bool(flag: str, text: str | None) -> bool | None:
+    """Read Whisper's True and False; None is left to the settings."""
     from separate.errors import SettingsError
 
+    if text is None:
+        return None
     known = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
     if text.lower() not in known:
         raise SettingsError(f"{flag} {text!r}: give True or False")

@@ -184,7 +184,6 @@ class Transcriber:
         spans, left_out = segments_of(prepared, line_spans, self.settings)
         audio = self._audio(prepared)
         segmentation = self._segmentation(line_spans)
-        retry = self._retry(prepared, segmentation)
         if not spans:
             return Heard([], [], left_out, None, audio, segmentation, 0.0)
         language = self._language(prepared, spans, audio)
@@ -192,29 +191,15 @@ class Transcriber:
         lines: list[Line] = []
         done = 0.0
         for index, span in enumerate(spans):
+            samples = prepared.tracks.read(audio, span.start, span.end, self.settings.blend_db)
             before = _text_before(lines, index, self.settings)
-            found = self._transcribe(prepared, span, audio, language, before)
-            if retry is not None and _is_loop(found, self.settings):
-                again = self._transcribe(prepared, span, retry, language, before)
-                found = min(found, again, key=_repetition)
+            found = self.recogniser.transcribe(samples, self.settings, language, span.start, before)
             lines += [replace(line, segment=index) for line in found]
             done += span.seconds
             if on_progress is not None:
                 on_progress(done / total)
         spent = time.perf_counter() - began
         return Heard(lines, spans, left_out, language, audio, segmentation, spent)
-
-    def _transcribe(
-        self, prepared: Prepared, span: Span, audio: str, language: str, before: str
-    ) -> list[Line]:
-        samples = prepared.tracks.read(audio, span.start, span.end, self.settings.blend_db)
-        return self.recogniser.transcribe(samples, self.settings, language, span.start, before)
-
-    def _retry(self, prepared: Prepared, segmentation: str) -> str | None:
-        """What is heard again after a loop; Whisper's own windows stay as they are."""
-        if segmentation == "whisper" or prepared.tracks.vocals is None:
-            return None
-        return self.recogniser.retry_for(self.settings)
 
     def _segmentation(self, line_spans: Sequence[Span] | None) -> str:
         return "line times" if line_spans is not None else self.settings.segmentation
@@ -317,21 +302,17 @@ def _as_vocals(vocals: str | Path | Vocals | None) -> Vocals | None:
     return vocals
 
 
-def _repetition(lines: Sequence[Line]) -> float:
-    """The compression ratio of the most repetitive window."""
-    return max((line.compression_ratio for line in lines), default=0.0)
-
-
 def _text_before(lines: Sequence[Line], index: int, settings: LyricsSettings) -> str:
     """The text of the segment before, as a prompt: if that is wanted, and it was no loop."""
     found = [line for line in lines if line.segment == index - 1]
-    if not settings.condition_on_previous_text or _is_loop(found, settings):
+    if not settings.is_conditioned or _is_loop(found, settings):
         return ""
     return " ".join(line.text for line in found)
 
 
 def _is_loop(lines: Sequence[Line], settings: LyricsSettings) -> bool:
-    return _repetition(lines) > settings.compression_ratio_threshold
+    """Whether any window of a segment is too repetitive."""
+    return any(line.compression_ratio > settings.compression_ratio_threshold for line in lines)
 
 
 def _blend_name(blend_db: float) -> str:

@@ -22,15 +22,8 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 30.0  # that Whisper hears at once
 _SEED = 0  # of drawn tokens: the same file gives the same text
-# What is heard, and heard again after a loop, by the width of Whisper's encoder (tiny, base,
-# small). Chosen on songs with tiny.en and base: small models are harmed by the separator's traces,
-# and base gets out of a loop on the vocals. Medium and large ones hear the vocals, as in the paper.
-_AUDIO_BY_WIDTH = {
-    384: ("mixture", "none"),
-    512: ("mixture", "vocals"),
-    768: ("mixture", "vocals"),
-}
-_AUDIO_OF_LARGE = ("vocals", "mixture")
+_AUDIO_BY_WIDTH = {384: "mixture", 512: "blend", 768: "blend"}  # of the encoder: tiny, base, small
+_AUDIO_OF_LARGE = "vocals"
 
 
 def find_whisper(name: str | None, language: str | None = None) -> Path:
@@ -147,17 +140,9 @@ class Recogniser:
             raise SettingsError(f"Whisper {self.name} can't translate: take --whisper base")
 
     def audio_for(self, settings: LyricsSettings) -> str:
-        """What this model shall hear: as asked, or by its size."""
-        return self._by_size()[0] if settings.audio == "auto" else settings.audio
-
-    def retry_for(self, settings: LyricsSettings) -> str | None:
-        """What it shall hear again where it got into a loop, if anything else."""
-        retry = settings.retry
-        if retry == "auto":
-            retry = self._by_size()[1] if settings.audio == "auto" else "none"
-        return None if retry in ("none", self.audio_for(settings)) else retry
-
-    def _by_size(self) -> tuple[str, str]:
+        """What this model shall hear: as asked, or by its size; see `LyricsSettings`."""
+        if settings.audio != "auto":
+            return settings.audio
         return _AUDIO_BY_WIDTH.get(int(self._model.dims.n_audio_state), _AUDIO_OF_LARGE)
 
     def detect_language(self, pieces: Sequence[np.ndarray]) -> str:
@@ -204,21 +189,17 @@ class Recogniser:
         import torch
         import whisper
 
-        step = settings.temperature_increment_on_fallback
-        temperatures: tuple[float, ...] = (settings.temperature,)
-        if step:
-            temperatures = tuple(np.arange(settings.temperature, 1.0 + 1e-6, step).tolist())
         with warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")
             torch.manual_seed(_SEED)
             found = whisper.transcribe(
                 self._model,
                 audio,
-                temperature=temperatures,
+                temperature=settings.temperatures,
                 compression_ratio_threshold=settings.compression_ratio_threshold,
                 logprob_threshold=settings.logprob_threshold,
                 no_speech_threshold=settings.no_speech_threshold,
-                condition_on_previous_text=settings.condition_on_previous_text,
+                condition_on_previous_text=settings.is_conditioned,
                 initial_prompt=" ".join(filter(None, (settings.initial_prompt, before))) or None,
                 word_timestamps=settings.is_timing_words,
                 language=language,
@@ -278,6 +259,8 @@ def _load(path: Path, device: str, name: str) -> "Whisper":
         pickle.UnpicklingError,
     ) as error:  # fmt: skip
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        if isinstance(error, pickle.UnpicklingError):  # torch writes an essay on it
+            reason = "no tensors in it"
         raise CheckpointError(
             f"{path}: not a Whisper model in OpenAI's form ({reason}); give another .pt, or a"
             " name such as --whisper base"

@@ -31,6 +31,7 @@ class EmbeddedEncoder:
         self.net = net.requires_grad_(False)
         self.card = card
         self.dim = net.dim
+        self.fingerprint = str(card["sha256"])
 
     @classmethod
     def shipped(cls) -> "EmbeddedEncoder":

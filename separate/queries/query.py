@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from separate.audio_read import AudioReader
 from separate.errors import QueryError
-from separate.queries import Encoder
+from separate.queries import Encoder, vocabulary
 
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25
@@ -21,6 +21,7 @@ PIECE_SECONDS = 4.0  # an example is embedded in pieces of this length
 LONGEST_EXAMPLE_SECONDS = 300.0  # what follows is not listened to
 SILENT_PEAK = 1e-3  # an example that stays below it (-60 dBFS) is silent
 SILENT_SHARE = 0.03  # pieces that stay 30 dB below the loudest are skipped, as USS does
+HIGHEST_FIRMNESS = 10.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,35 @@ class Query:
 
     name: str  # names the result
     text: tuple[str, ...] = ()  # phrases for the source; their vectors are averaged
-    like: tuple[Path, ...] = ()  # files that sound like it
+    like: tuple[Path, ...] = ()  # files that sound like it; theirs are averaged too
     exclude: tuple[str, ...] = ()  # phrases for what is not meant
+    unlike: tuple[Path, ...] = ()  # files that sound like what is not meant
+    words: float = 0.5  # weight of the phrases, 0..1, where there are examples too
+    firmness: float = 1.0  # how firmly what is not meant is taken out, 0..10
+
+    def __post_init__(self) -> None:
+        """Check the weights.
+
+        Raises:
+            QueryError: One is out of its range.
+        """
+        if not 0 <= self.words <= 1:
+            raise QueryError(f"the weight of the words is {self.words}: give 0 to 1")
+        if not 0 <= self.firmness <= HIGHEST_FIRMNESS:
+            raise QueryError(
+                f"the weight of what is not meant is {self.firmness}: give 0 to"
+                f" {HIGHEST_FIRMNESS:g}"
+            )
 
 
 def parse_query(
-    text: str = "", *, like: Sequence[str | Path] = (), exclude: Sequence[str] = ()
+    text: str = "",
+    *,
+    like: Sequence[str | Path] = (),
+    exclude: Sequence[str] = (),
+    unlike: Sequence[str | Path] = (),
+    words: float = 0.5,
+    firmness: float = 1.0,
 ) -> Query:
     """Make a query of what a user gave.
 
@@ -42,9 +66,13 @@ def parse_query(
         text: Phrase for the source; may be empty if there are examples.
         like: Example files.
         exclude: Phrases for what is not meant.
+        unlike: Example files of what is not meant.
+        words: Weight of the phrase against the examples, 0..1.
+        firmness: How firmly what is not meant is taken out, 0..10.
 
     Raises:
-        QueryError: Neither words nor examples, an empty exclusion, or over 1,000 characters.
+        QueryError: Neither words nor examples, an empty exclusion, over 1,000 characters, or a
+            weight out of its range.
     """
     phrase = " ".join(text.split())
     unwanted = tuple(" ".join(part.split()) for part in exclude)
@@ -56,7 +84,8 @@ def parse_query(
     if max(map(len, (phrase, *unwanted))) > LONGEST_TEXT:
         raise QueryError(f"the query is longer than {LONGEST_TEXT} characters; shorten it")
     name = phrase or f"like {paths[0].stem}"
-    return Query(name, (phrase,) if phrase else (), paths, unwanted)
+    others = tuple(Path(path) for path in unlike)
+    return Query(name, (phrase,) if phrase else (), paths, unwanted, others, words, firmness)
 
 
 def as_query(query: str | Query) -> Query:
@@ -72,20 +101,43 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
         query: What to embed.
 
     Returns:
-        The vector of what is wanted `(dim,)`, of unit length, and one such vector for each phrase
-        that is not.
+        The vector of what is wanted `(dim,)`, of unit length: phrases and examples, each averaged,
+        by their weights. And one such vector for each phrase and example of what is not.
 
     Raises:
         QueryError: The query is empty, or an example is too short or silent.
         InputError: An example cannot be read.
     """
-    vectors = [*encoder.embed_text(list(query.text))] if query.text else []
-    vectors.extend(embed_example(encoder, path) for path in query.like)
-    if not vectors:
+    phrases = [*encoder.embed_text(list(query.text))] if query.text else []
+    examples = [embed_example(encoder, path) for path in query.like]
+    if not phrases and not examples:
         raise QueryError(f"the query {query.name!r} is empty; say what to separate")
-    positive = functional.normalize(torch.stack(vectors).mean(dim=0), dim=0)
+    if phrases and examples:
+        positive = query.words * _mean(phrases) + (1 - query.words) * _mean(examples)
+    else:
+        positive = _mean(phrases or examples)
     negatives = [*encoder.embed_text(list(query.exclude))] if query.exclude else []
-    return positive, negatives
+    negatives.extend(embed_example(encoder, path) for path in query.unlike)
+    return functional.normalize(positive, dim=0), negatives
+
+
+def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
+    """Whether what is not wanted is a part of what is, by the labels nearest to both.
+
+    Args:
+        encoder: Whose vectors they are.
+        wanted: `(dim,)`.
+        unwanted: `(dim,)`.
+    """
+    names = list(vocabulary.labels())
+    vectors = encoder.embed_text(names)
+    whole, part = (names[int((vectors @ vector).argmax())] for vector in (wanted, unwanted))
+    return whole != part and whole in vocabulary.ancestors(part)
+
+
+def _mean(vectors: Sequence[Tensor]) -> Tensor:
+    """Average unit vectors `(dim,)`: of unit length again."""
+    return functional.normalize(torch.stack(list(vectors)).mean(dim=0), dim=0)
 
 
 @torch.no_grad()
@@ -123,4 +175,4 @@ def embed_example(encoder: Encoder, path: Path) -> Tensor:
     if not heard:  # all that sounds is in a last piece that is too short
         joined = torch.cat(pieces[-2:])
         heard = [encoder.embed_audio(joined[None], sample_rate)[0]]
-    return functional.normalize(torch.stack(heard).mean(dim=0), dim=0)
+    return _mean(heard)

@@ -164,6 +164,11 @@ def audioset_classes() -> tuple[str, ...]:
     return tuple(_audioset()["classes"])
 
 
+def spoken(audioset_name: str) -> str:
+    """Return an AudioSet name as somebody would say it: no remark in brackets, lower case."""
+    return audioset_name.split(" (")[0].lower()
+
+
 def audioset_parents() -> dict[str, tuple[str, ...]]:
     """Return for each of the ontology's 632 node names the names of its parents."""
     return {name: tuple(parents) for name, parents in _audioset()["parents"].items()}

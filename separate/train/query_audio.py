@@ -137,7 +137,7 @@ class _Captions:
         flat = [text for group in texts for text in group]
         with torch.no_grad():
             self.vectors = torch.cat([tower(flat[i : i + 512]) for i in range(0, len(flat), 512)])
-            names = [name.split(" (")[0].lower() for name in vocabulary.audioset_classes()]
+            names = list(map(vocabulary.spoken, vocabulary.audioset_classes()))
             self.class_names = tower(names)
 
     def sample(self) -> Tensor:
@@ -237,6 +237,8 @@ def train_audio(
     text: TextTower,
     settings: AudioTraining,
     on_progress: Callable[[int, float], None] | None = None,
+    *,
+    start: AudioTower | None = None,
 ) -> AudioTower:
     """Train an audio tower on every sound that is not held out.
 
@@ -245,6 +247,7 @@ def train_audio(
         text: The text tower; it is not changed.
         settings: How to train.
         on_progress: Called with (steps, share of the time that is over).
+        start: Weights to go on from; None: random ones.
     """
     torch.manual_seed(settings.seed)
     rows = (~table.held_out).nonzero().squeeze(1)
@@ -252,7 +255,10 @@ def train_audio(
         table, rows, draw_weights([table.labels[row] for row in rows.tolist()]), settings
     )
     lessons = _Lessons(table, _Captions(text, mixer.generator), settings)
-    tower = AudioTower(AudioTowerConfig()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tower = AudioTower(AudioTowerConfig())
+    if start is not None:
+        tower.load_state_dict(start.state_dict())
+    tower = tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     adaptor = nn.Linear(tower.config.hidden_dim, _EMBEDDING)
     parameters = [*tower.parameters(), *adaptor.parameters()]
     optimiser = torch.optim.AdamW(

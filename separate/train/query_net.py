@@ -1,9 +1,10 @@
-"""Train the embedded query net: `python -m separate.train.query_net text|audio|presence ...`.
+"""Train the embedded query net: `python -m separate.train.query_net text|audio|presence|align ...`.
 
 `text` distils MiniLM into the text tower and shapes the joint space; `audio` teaches the audio
 tower to hear in that space, with the text tower as it is (to the byte: separators are trained with
 it). Both write weights and card. `presence` fits the rule that says how likely a query's source is
-in a mixture; repeat it for each new separator that ships.
+in a mixture; repeat it for each new separator that ships. `align` writes nothing: it measures what
+another encoder costs.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from separate.presence import RULE_PATH
 from separate.queries.embedded import shipped_path
 from separate.separator import Separator
 from separate.train.minilm import load_minilm
+from separate.train.query_align import measure
 from separate.train.query_audio import AudioTraining, SoundTable, listen, train_audio
 from separate.train.query_presence import calibrate, collect, make_cases
 from separate.train.query_scores import audio_scores, text_scores
@@ -95,8 +97,11 @@ def train_audio_command(options: argparse.Namespace) -> None:
     """Train the audio tower beside a finished text tower and write both."""
     net, card = load_query_net(options.net)
     table = _sounds(options.data, options.teacher, options.cache)
-    settings = AudioTraining(minutes=options.minutes, seed=options.seed)
-    tower = train_audio(table, net.text, settings)
+    settings = AudioTraining(
+        minutes=options.minutes, learning_rate=options.learning_rate, seed=options.seed
+    )
+    start = net.audio if options.go_on else None
+    tower = train_audio(table, net.text, settings, start=start)
     complete = write_both(net, card, tower, table, options.out)
     log.info("%s: %s", options.out, complete["scores"])
 
@@ -166,6 +171,11 @@ def calibrate_command(options: argparse.Namespace) -> None:
     log.info("%s: %s", options.rule, content)
 
 
+def align_command(options: argparse.Namespace) -> None:
+    """Print how well MiniLM fits the embedded encoder's space, and what it costs."""
+    log.info("%s", measure(options.minilm, options.songs, options.model, options.seconds))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=None, help="threads of torch")
@@ -183,6 +193,8 @@ def _parser() -> argparse.ArgumentParser:
     audio.add_argument("--teacher", type=Path, required=True, help="EfficientAT's mn04_as .pt file")
     audio.add_argument("--cache", type=Path, default=None, help="file that keeps analysed sounds")
     audio.add_argument("--minutes", type=float, default=AudioTraining.minutes, help="time to train")
+    audio.add_argument("--go-on", action="store_true", help="from the net's own audio tower")
+    audio.add_argument("--learning-rate", type=float, default=AudioTraining.learning_rate)
     audio.set_defaults(run=train_audio_command)
     presence = commands.add_parser("presence", help="fit the rule of presence")
     presence.add_argument("--model", default="default", help="separator: name or path")
@@ -191,6 +203,12 @@ def _parser() -> argparse.ArgumentParser:
     presence.add_argument("--song", type=int, default=30, help="cuts of the development song")
     presence.add_argument("--rule", type=Path, default=RULE_PATH, help="file to write")
     presence.set_defaults(run=calibrate_command)
+    align = commands.add_parser("align", help="what another encoder costs")
+    align.add_argument("--minilm", type=Path, required=True, help="wheel or folder of MiniLM")
+    align.add_argument("--songs", type=Path, required=True, help="folder of songs")
+    align.add_argument("--model", default="default", help="separator: name or path")
+    align.add_argument("--seconds", type=float, default=30.0, help="of each song's middle")
+    align.set_defaults(run=align_command)
     return parser
 
 

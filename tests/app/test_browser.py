@@ -111,6 +111,23 @@ def test_cancel_frees_the_place_for_the_next(visit, server, long_file, short_fil
     assert seen == 404  # somebody else's result
 
 
+def test_a_recording_becomes_an_upload(visit):
+    page = visit(permissions=["microphone"])
+    page.get_by_role("button", name="Record").first.click()
+    page.get_by_role("button", name="Stop (0:01)").first.wait_for()
+    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_text("recording.wav", exact=True).first.wait_for()
+    assert re.search(r"0:0[1-5] · 4\d(\.\d)? kHz", page.locator(".drop-full").first.inner_text())
+
+
+def test_without_a_microphone_the_page_says_so(visit):
+    page = visit()
+    denied = "() => Promise.reject(new Error('denied'))"
+    page.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = {denied} }}")
+    page.get_by_role("button", name="Record").first.click()
+    page.get_by_text("The microphone can't be used").first.wait_for()
+
+
 def test_sources_are_found_and_taken_with_a_click(visit, short_file):
     page = visit()
     choose(page, short_file)

@@ -6,29 +6,41 @@ import pytest
 import soundfile
 import torch
 
-from separate.errors import DataError
+from separate.errors import CheckpointError, DataError
 from separate.evals import bench as bench_module
-from separate.evals.bench import BenchSettings, measure_speed, music_like, ratios, write_clip
+from separate.evals.bench import BenchSettings, measure_speed, ratios
 from separate.evals.contestants import Contestant, open_contestant, overlap_add
 from separate.evals.process import run_measured
+from separate.evals.signals import music_like, write_clip
+from separate.evals.timed import start_timed
 
 
 def test_runs_alternate_and_ratios_pair_them(monkeypatch):
     order: list[tuple[str, int]] = []
-    clock = iter(np.cumsum([0, 1, 0, 2, 0, 30, 0, 3, 0, 4, 0, 60]).astype(float))
+    seconds = iter([1.0, 2.0, 30.0, 3.0, 4.0, 60.0])
 
-    def open_fake(contestant, threads):
-        return lambda mixture, queries: order.append((contestant.name, queries))
+    def start_fake(contestant, audio_seconds, threads):
+        def run(queries):
+            order.append((contestant.name, queries))
+            return next(seconds)
 
-    monkeypatch.setattr(bench_module, "open_contestant", open_fake)
-    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: next(clock))
+        return run
+
+    monkeypatch.setattr(bench_module, "start_timed", start_fake)
     ours = Contestant("ours", "separate", "trained", (1, 4))
     rival = Contestant("rival", "hdemucs")
     speed = measure_speed([ours, rival], BenchSettings(seconds=13, runs=2))
-    assert order[3:] == [("ours", 1), ("ours", 4), ("rival", 4)] * 2  # the first three warm up
+    assert order == [("ours", 1), ("ours", 4), ("rival", 4)] * 2
     assert [entry["median_seconds"] for entry in speed] == [2.0, 3.0, 45.0]
     assert speed[0]["times_real_time"] == 6.5
     assert ratios(speed) == [{"name": "ours", "queries": 4, "to": "rival", "times": 15.0}]
+
+
+def test_a_process_each():
+    run = start_timed(Contestant("default", "separate", "trained", (1,)), 1.0, 1)
+    assert 0 < run(1) < 60
+    with pytest.raises(CheckpointError, match="no-such-model"):
+        start_timed(Contestant("no-such-model", "separate", "trained"), 1.0, 1)
 
 
 def test_overlap_add_gives_back_what_passes_unchanged():

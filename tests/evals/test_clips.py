@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from song_helpers import RATE, noise, tone
@@ -12,9 +14,12 @@ from separate.evals.clips import (
     draw,
     evaluate_clips,
     held_out,
+    negative_effect,
     query_for,
 )
 from separate.evals.methods import Method, oracle_method
+from separate.evals.query_tables import clips_table
+from separate.evals.results import plain
 from separate.queries.vocabulary import audioset_classes, label_of
 
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
@@ -73,6 +78,13 @@ def test_improvement_over_the_mixture(folder):
     assert set(oracle["classes"]) == {"flute", "cello", "dog_bark"}
 
 
+def test_seen_clips_stay_out_of_the_means(folder):
+    seen = replace(task(folder), trained_on=({"dataset": task(folder).dataset},))
+    result = evaluate_clips(draw(held_out(folder), 1), seen)
+    assert all(entry["seen"] for entry in result["songs"]) and not result["classes"]
+    assert "3 mixture(s) that a model was trained on" in clips_table([plain(result)]).note
+
+
 def test_median_in_a_class():
     entries = [
         {"label": "a", "stems": {"target": {"sdr_improvement": v, "si_sdr_improvement": -v}}}
@@ -83,7 +95,19 @@ def test_median_in_a_class():
     }
 
 
+def test_the_effect_of_a_negative_query_is_a_level_of_each_source(folder):
+    song = ClipMixture(folder / "flute" / "010.wav", folder / "cello" / "010.wav").load()
+    target, other = song.references["flute"], song.references["cello"]
+    effect = negative_effect(song, "flute", 0.5 * target + 0.01 * other, target + 0.1 * other)
+    assert effect["target_cost_db"] == pytest.approx(6.02, abs=0.05)
+    assert effect["excluded_lowered_db"] == pytest.approx(20, abs=0.2)
+
+
 def test_ways_of_asking(folder):
+    negative = ClipMixture(folder / "dog_bark" / "010.wav", folder / "cello" / "000.wav")
+    assert query_for(negative, task(folder, by="negative")).exclude == ("cello",)
+    mixed = query_for(negative, task(folder, by="mixed"))
+    assert mixed.text == ("dog bark",) and mixed.like
     mixture = ClipMixture(folder / "dog_bark" / "010.wav", folder / "cello" / "000.wav")
     assert query_for(mixture, task(folder, by="text")).text == ("dog bark",)
     assert query_for(mixture, task(folder, by="tag")).text == ("Bark",)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import pytest
 from song_helpers import four_stems, write_song
 from typer.testing import CliRunner
 
-from separate.errors import SettingsError
+from separate.errors import DataError, OutputError, SettingsError
 from separate.evals.commands import bench_app, eval_app
 from separate.evals.results import read_json
 
@@ -55,6 +56,20 @@ def test_a_failed_song_makes_the_exit_code(tmp_path):
     (tmp_path / "set/A/bass.wav").write_bytes(b"RIFF")
     done = invoke("stems", tmp_path / "set", "--mixture")
     assert done.exit_code == 1 and "failed: A" in done.output
+
+
+def test_what_cannot_work_is_refused_before_the_first_song(tmp_path, monkeypatch):
+    write_song(tmp_path / "set" / "A", four_stems(0.5))
+    (tmp_path / "file").write_text("")
+    missing = invoke("stems", tmp_path / "set", "--estimates", tmp_path / "nowhere")
+    assert isinstance(missing.exception, SettingsError) and "no such folder" in str(missing)
+    report = invoke("stems", tmp_path / "set", "--mixture", "--report", tmp_path / "file" / "x")
+    assert isinstance(report.exception, OutputError) and not report.output
+    (tmp_path / "musdb" / "test").mkdir(parents=True)
+    (tmp_path / "musdb" / "test" / "A.stem.mp4").write_bytes(b"")
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    no_ffmpeg = invoke("musdb", tmp_path / "musdb", "--mixture").exception
+    assert isinstance(no_ffmpeg, DataError) and str(no_ffmpeg).startswith("musdb needs the program")
 
 
 @pytest.mark.parametrize("options", [("--mixture", "--oracle", "irm"), ("--mixture", "--resume")])

@@ -194,6 +194,11 @@ def test_a_damaged_track_is_reported_and_an_interrupted_run_goes_on(hq, tmp_path
     assert (tmp_path / "out" / "museval" / "test" / "A.json").is_file()
 
 
+def test_one_stem_alone_is_not_in_the_protocol(hq):
+    with pytest.raises(DataError, match="the vocals or two of"):
+        evaluate_musdb(find_tracks(hq, ["test"]), task(stems=("drums",), engine="fast"))
+
+
 @needs_ffmpeg
 def test_a_damaged_stem_file_gives_one_line(tmp_path):
     path = tmp_path / "Broken.stem.mp4"

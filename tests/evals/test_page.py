@@ -3,6 +3,7 @@ import io
 import re
 import struct
 import zlib
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ from song_helpers import four_stems, tone, write_song
 from test_report import BENCH, result
 
 from separate.errors import OutputError
-from separate.evals.charts import box_plots, scatter
+from separate.evals.charts import _log_ticks, box_plots, scatter
 from separate.evals.datasets import find_songs
 from separate.evals.examples import Example, loudest, song_examples
 from separate.evals.methods import Method
@@ -43,6 +44,18 @@ def test_scatter_escapes_names_and_drops_what_is_no_number():
     assert "a&lt;b" in svg and svg.count('class="point"') == 2
     left, right = numbers(svg, "circle", "cx")
     assert left < right
+
+
+@pytest.mark.parametrize(("low", "high"), [(10.0, 40.0), (1.0, 900.0), (20.0, 21.0)])
+def test_a_logarithmic_axis_has_three_round_values_or_more(low, high):
+    ticks = _log_ticks(np.log10(low), np.log10(high))
+    assert len(ticks) > 2 and low <= ticks[0] < ticks[-1] <= high
+
+
+def test_long_tables_are_folded():
+    long = result()
+    long["songs"] = [{**long["songs"][0], "song": f"S{index}"} for index in range(40)]
+    assert "<summary>41 rows</summary>" in page([long], [])
 
 
 def test_spectrogram_is_a_png_with_the_tone_where_it_belongs():
@@ -96,6 +109,9 @@ def test_best_and_worst_song_of_each_stem(tmp_path):
     examples = song_examples(plain(evaluate_stems(songs, task)), songs, task)
     assert [e.title.split(",")[1] for e in examples] == [" best: C", " worst: A"]
     assert examples[0].estimate.shape == examples[0].reference.shape
+    trained_on = ({"songs": ["C"]},)
+    marked = plain(evaluate_stems(songs, replace(task, trained_on=trained_on)))
+    assert song_examples(marked, songs, task)[0].title.split(",")[1] == " best: B"
 
 
 def test_the_loudest_stretch(tmp_path):

@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from rich.console import Console
 
 from separate.errors import DataError
 from separate.evals.report import (
@@ -17,6 +20,7 @@ from separate.evals.report import (
     write_tables,
 )
 from separate.evals.results import summarise
+from separate.evals.table import Table
 
 
 def result(name="m", sdr=7.0, **fields):
@@ -67,6 +71,21 @@ def test_stems_table():
 def test_songs_table_marks_seen_and_failed():
     rows = songs_table(result()).rows
     assert rows[1] == ("C (seen in training)", "99.00") and rows[2] == ("D: broken", "-")
+
+
+def test_tables_say_where_nobody_knows_what_a_method_was_trained_on():
+    files = result("files of a tool")
+    assert "Not known to us: what files of a tool was trained on." in stems_table([files]).note
+    files["songs"][0]["seen"] = False
+    assert "Not known" not in stems_table([files]).note
+
+
+def test_the_first_column_is_whole_on_a_narrow_terminal():
+    console = Console(width=80, file=io.StringIO())
+    console.print(
+        Table("T", ("method", *["column"] * 7), (("accompaniment", *["1.0"] * 7),)).rich()
+    )
+    assert "accompaniment" in console.file.getvalue()
 
 
 def test_different_metrics_do_not_share_a_table():

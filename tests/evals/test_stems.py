@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from separate.errors import DataError
 from separate.evals.datasets import find_songs
 from separate.evals.methods import Method, oracle_method, read_estimates
 from separate.evals.metrics import usdr
+from separate.evals.runner import score_songs
 from separate.evals.stems import StemsTask, evaluate_stems
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -56,6 +58,21 @@ def test_all_damaged(songs):
         (songs / "valid" / name / "bass.wav").write_bytes(b"RIFF broken")
     with pytest.raises(DataError, match="no song could be scored"):
         evaluate_stems(find_songs(songs), task())
+
+
+def test_nothing_to_score(songs):
+    nonsense = StemsTask(MIXTURE, ("nonsense",), "set")
+    with pytest.raises(DataError, match="have nonsense; see --stems"):
+        evaluate_stems(find_songs(songs), nonsense)
+
+
+def end_the_process(song):
+    os._exit(1)
+
+
+def test_a_process_that_is_killed_gives_one_line(songs):
+    with pytest.raises(DataError, match="give fewer --jobs"):
+        score_songs(find_songs(songs), end_the_process, jobs=2)
 
 
 def test_resume_keeps_songs_made_in_the_same_way(songs, tmp_path):

@@ -1,13 +1,15 @@
+import pytest
 import torch
 
 from separate.models.bands import BINS
-from separate.models.fused import FusedUNet
+from separate.models.fused import FusedSpleeter
+from separate.models.fused_unet import FusedUNet
+from separate.models.spleeter import Spleeter, SpleeterConfig
 from separate.models.unet import QueryUNet, UNetConfig
 
 
-def test_the_same_masks() -> None:
-    torch.manual_seed(0)
-    net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
+def vary(net: torch.nn.Module) -> None:
+    """Give every normalisation statistics of its own, and every query its own modulation."""
     for name, value in (*net.named_buffers(), *net.named_parameters()):
         if "running_mean" in name or ("norms" in name and name.endswith("bias")):
             value.copy_(0.3 * torch.randn(value.shape))
@@ -15,13 +17,19 @@ def test_the_same_masks() -> None:
             value.copy_(0.5 + torch.rand(value.shape))
         elif "film.out" in name:
             value.copy_(0.2 * torch.randn(value.shape))
+
+
+def test_the_same_masks() -> None:
+    torch.manual_seed(0)
+    net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
+    vary(net)
     fused = FusedUNet(net)
     net.gate.bias.copy_(torch.tensor([0.3, -0.2]))
     for frames in (64, 128, 64):
         magnitude = torch.rand(1, 2, frames, BINS)
         for vector in torch.nn.functional.normalize(torch.randn(2, 8), dim=1):
             (got,) = fused.masks(magnitude, [fused.query(vector)])
-            torch.testing.assert_close(got, net(magnitude, vector[None]), atol=2e-5, rtol=1e-4)
+            torch.testing.assert_close(got(), net(magnitude, vector[None]), atol=2e-5, rtol=1e-4)
 
 
 def test_strength_hardens_a_mask() -> None:
@@ -30,7 +38,7 @@ def test_strength_hardens_a_mask() -> None:
     fused = FusedUNet(net)
     query = fused.query(torch.ones(8))
     magnitude = torch.rand(1, 2, 64, BINS)
-    (soft,), (hard,) = (fused.masks(magnitude, [query], strength) for strength in (1.0, 2.0))
+    soft, hard = (fused.masks(magnitude, [query], strength)[0]() for strength in (1.0, 2.0))
     torch.testing.assert_close(hard, soft**2 / (soft**2 + (1 - soft) ** 2), atol=1e-5, rtol=1e-4)
 
 
@@ -41,3 +49,13 @@ def test_the_gate_decides_whether_the_music_trunk_runs() -> None:
     assert (query.voice, query.backing, query.music) == (1.0, 0.0, None)
     net.gate.bias.copy_(torch.tensor([-99.0, -99.0]))
     assert FusedUNet(net).query(torch.ones(8)).music is not None
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
+def test_the_same_estimates_of_open_nets(activation: str) -> None:
+    torch.manual_seed(0)
+    config = SpleeterConfig(("vocals", "drums"), activation, softmax=activation == "elu")
+    net = Spleeter(config).eval().requires_grad_(False)
+    vary(net)
+    magnitude = torch.rand(1, 2, 64, 1024)
+    torch.testing.assert_close(FusedSpleeter(net)(magnitude), net(magnitude), atol=2e-5, rtol=1e-4)

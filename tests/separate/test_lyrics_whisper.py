@@ -218,6 +218,18 @@ def test_python_in_one_line(song: Path) -> None:
     assert shared_words(lyrics.text, SUNG) > 0.5
 
 
+def test_whispers_own_windows_work_as_whisper_does() -> None:
+    own, ours = LyricsSettings(segmentation="whisper"), LyricsSettings()
+    assert own.is_conditioned and own.temperatures == pytest.approx((0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    assert not ours.is_conditioned and ours.temperatures == (0.0,)
+    off = {"condition_on_previous_text": False, "temperature_increment_on_fallback": 0.0}
+    assert not replace(own, **off).is_conditioned and replace(own, **off).temperatures == (0.0,)
+    steps = replace(ours, temperature=0.2, temperature_increment_on_fallback=0.3).temperatures
+    assert steps == pytest.approx((0.2, 0.5, 0.8))
+    with pytest.raises(SettingsError, match="increment"):
+        LyricsSettings(temperature_increment_on_fallback=0.01)
+
+
 def test_a_segments_text_goes_on_only_where_asked_and_never_after_a_loop() -> None:
     from separate.lyrics.pipeline import _text_before
     from separate.lyrics.result import Line

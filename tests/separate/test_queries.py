@@ -10,7 +10,16 @@ import torch
 from separate.audio import read_audio, write_audio
 from separate.errors import InputError, QueryError
 from separate.queries import load_encoder, vocabulary
-from separate.queries.query import Query, embed_example, embed_query, parse_query
+from separate.queries.query import (
+    Query,
+    embed_example,
+    embed_query,
+    means_part,
+    parse_query,
+)
+from separate.record import sha256_of
+from separate.settings import Settings
+from separate.task import make_task, query_data
 
 STEMS = vocabulary.STEMS
 PROBES = [(stem, phrase) for stem, group in vocabulary.PROBES.items() for phrase in group]
@@ -296,3 +305,47 @@ def test_stems_of_the_held_out_song_land_near_their_stem(hearing, shared_data):
         near = hearing.embed_audio(torch.stack(windows[:-1]), rate) @ hearing.embed_text(STEMS).T
         hits.extend(STEMS[row] == stem for row in near.argmax(dim=1).tolist())
     assert sum(hits) / len(hits) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("wanted", "unwanted", "is_part"),
+    [
+        ("vocals", "backing vocals", True),
+        ("drums", "the snare", True),
+        ("flute", "cello", False),
+        ("snare", "drums", False),
+        ("vocals", "vocals", False),
+    ],
+)
+def test_what_is_not_meant_is_a_part_or_a_rival(encoder, wanted, unwanted, is_part):
+    first, second = encoder.embed_text([wanted, unwanted])
+    assert means_part(encoder, first, second) is is_part
+
+
+def test_weights_of_words_and_examples(tmp_path, hearing):
+    path = write_audio(tmp_path / "tone.wav", tone(2.0), 44_100)
+    words, sound = (
+        embed_query(hearing, query)[0] for query in (parse_query("drums"), parse_query(like=[path]))
+    )
+    for weight, expected in ((1.0, words), (0.0, sound)):
+        both, _ = embed_query(hearing, parse_query("drums", like=[path], words=weight))
+        torch.testing.assert_close(both, expected)
+    _, negatives = embed_query(hearing, parse_query("drums", exclude=["snare"], unlike=[path]))
+    torch.testing.assert_close(negatives[1], sound)
+
+
+@pytest.mark.parametrize("weights", [{"words": 1.5}, {"firmness": -1}, {"firmness": 11}])
+def test_weights_out_of_range_are_refused(weights):
+    with pytest.raises(QueryError, match="give 0 to"):
+        parse_query("drums", **weights)
+
+
+def test_a_task_hands_examples_and_weights_on_and_records_them(tmp_path):
+    path = write_audio(tmp_path / "tone.wav", tone(1.0), 44_100)
+    task = make_task(tmp_path, Settings(), texts=["drums"], unlike=[path], firmness=2.0)
+    (query,) = task.queries
+    assert query.unlike == (path,) and query.firmness == 2.0
+    (entry,) = query_data(task.queries)
+    assert entry["unlike"][0]["sha256"] == sha256_of(path) and entry["firmness"] == 2.0
+    with pytest.raises(InputError, match="--not-like"):
+        make_task(tmp_path, Settings(), texts=["drums"], unlike=[tmp_path / "missing.wav"])

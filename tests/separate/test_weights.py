@@ -306,7 +306,8 @@ def test_the_table_is_complete() -> None:
     }  # fmt: skip
     for name, foreign in FOREIGN.items():
         assert foreign.name == name and foreign.url.startswith("https://")
-        assert foreign.sha256 is not None and len(foreign.sha256) == 64
+        unpublished = name.startswith(("hdemucs", "clap"))
+        assert (foreign.sha256 is None) if unpublished else len(foreign.sha256 or "") == 64
     assert download_module.Member is weights.Member
 
 

@@ -1,0 +1,113 @@
+"""The conditioned U-Net prepared for inference: the same masks as `QueryUNet`'s, sooner.
+
+In: a `QueryUNet` with its trained weights. Out: an object that makes masks of prepared queries.
+
+Masks are kept as the networks give them and spread over all bins a few frames at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from separate.models.bands import continued, from_bands
+from separate.models.fused import DecoderQuery, FusedTrunk
+from separate.models.spleeter import FREQ_BINS
+from separate.models.unet import QueryUNet, music_input
+
+_BLOCK_FRAMES = 32
+_LARGEST_LOGIT = 80.0  # keeps e^x finite and normal
+
+
+@dataclass(frozen=True)
+class FusedQuery:
+    """A query prepared for the networks that it needs."""
+
+    voice: float  # share of the voice's mask
+    backing: float  # share of all but the voice
+    music: DecoderQuery | None  # for what is left of one; None where nothing is left
+
+
+class FusedUNet:
+    """Voice net, music trunk and gate; the masks equal `QueryUNet`'s to rounding."""
+
+    def __init__(self, net: QueryUNet) -> None:
+        self.net = net
+        self.music = FusedTrunk(net.music)
+        self.voice = FusedTrunk(net.voice)
+
+    def query(self, vector: Tensor) -> FusedQuery:
+        """Prepare a query vector `(dim,)` for any number of windows."""
+        voice, backing, music = self.net.shares(vector[None])[0].tolist()
+        return FusedQuery(voice, backing, self.music.query(vector) if music > 0 else None)
+
+    def masks(
+        self, magnitude: Tensor, queries: Sequence[FusedQuery], strength: float = 1.0
+    ) -> list["FusedMask"]:
+        """Return a mask for each query.
+
+        Args:
+            magnitude: `(1, 2, frames, 2049)`, frames a multiple of 64.
+            queries: Prepared queries.
+            strength: Of the masks: m^s / (m^s + (1 - m)^s), a larger one decides harder.
+        """
+        logits = self.voice(magnitude[..., :FREQ_BINS]).contiguous()
+        voice = logits.sigmoid()
+        wanted = [query.music for query in queries if query.music is not None]
+        decoded: Iterator[Tensor] = iter(())
+        if wanted:
+            features = self.music.encode(_music_input(magnitude, voice))
+            decoded = self.music.decode(features, wanted)
+        if strength != 1:
+            voice = (strength * logits).sigmoid()
+        return [
+            FusedMask(
+                query,
+                voice,
+                None if query.music is None else _mask(next(decoded).contiguous(), strength),
+            )
+            for query in queries
+        ]
+
+
+@dataclass(frozen=True)
+class FusedMask:
+    """A query's mask, spread over the bins only where it is looked at."""
+
+    query: FusedQuery
+    voice: Tensor  # (1, 2, frames, 1024)
+    music: Tensor | None  # (1, 2, frames, 512)
+
+    def __call__(self, frames: slice = slice(None)) -> Tensor:
+        """Return some frames: 0..1, `(1, 2, frames, 2049)`."""
+        query, parts = self.query, []
+        if query.voice or query.backing:
+            voice = continued(self.voice[:, :, frames])
+            parts += [voice * query.voice] * (query.voice > 0)
+            parts += [(1 - voice) * query.backing] * (query.backing > 0)
+        if self.music is not None:
+            parts.append(from_bands(self.music[:, :, frames]) * (1 - query.voice - query.backing))
+        return reduce(torch.add, parts)
+
+
+def _music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
+    """As `music_input`, in blocks of frames that fit a core's cache; of the voice, 1,024 bins."""
+    pairs = zip(magnitude.split(_BLOCK_FRAMES, 2), voice.split(_BLOCK_FRAMES, 2), strict=True)
+    return torch.cat([music_input(part, continued(mask)) for part, mask in pairs], dim=2)
+
+
+def _mask(head: Tensor, strength: float) -> Tensor:
+    """The mask that `Trunk.logits` gives, hardened: a sigmoid of 2 s (log s(target) - log s(rest)).
+
+    Args:
+        head: Target and rest before their sigmoids, `(1, 4, frames, bands)`; it is overwritten.
+        strength: s.
+    """
+    target, rest = (
+        head.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT).neg_().exp_().add_(1).chunk(2, dim=1)
+    )
+    odds = target.div_(rest)
+    odds = odds.square_() if strength == 1 else odds.pow_(2 * strength)
+    return odds.add_(1).reciprocal_()

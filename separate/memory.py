@@ -1,0 +1,26 @@
+"""How a process that separates takes its memory, where the C library is glibc.
+
+In: nothing. Out: settings of the process. Each window uses and leaves hundreds of megabytes, which
+by default go back to the system and come again page by page: a fifth of the whole time.
+"""
+
+import ctypes
+import os
+from contextlib import suppress
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+_KEPT_BYTES = 1 << 30
+
+
+def keep_memory() -> None:
+    """Keep what is freed, in one heap for all threads, in large pages; call it before torch loads.
+
+    By default each thread has a heap of its own, and each keeps what its largest window left
+    behind: some 250 MB more with two threads, and no faster.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)

@@ -1,0 +1,78 @@
+"""AudioSet's classes as queries, by name or as a tagger hears them.
+
+In: class names, or mono waveforms. Out: vectors in the embedded encoder's space: of a name that
+name's, of a sound the mean of the names of the classes heard in it, the likelier the heavier.
+"""
+
+import difflib
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from separate.errors import QueryError
+from separate.queries import load_encoder, vocabulary
+
+
+class TagsEncoder:
+    """Knows the 527 classes and nothing else."""
+
+    name = "tags"
+    space = "embedded"  # its vectors lie there: no alignment is needed
+
+    def __init__(self) -> None:
+        self._encoder = load_encoder("embedded")
+        self.dim = self._encoder.dim
+        self.fingerprint = f"tags-{self._encoder.fingerprint}"
+
+    def embed_text(self, phrases: Sequence[str]) -> Tensor:
+        """Embed class names `(n, dim)`, upper and lower case alike.
+
+        Raises:
+            QueryError: One is no class; the message suggests the five nearest.
+        """
+        return class_vectors()[[class_row(phrase) for phrase in phrases]]
+
+    def embed_audio(self, waveform: Tensor, sample_rate: int) -> Tensor:
+        """Embed sounds `(batch, time)` by the classes heard in them: `(batch, dim)`."""
+        likelihoods: Tensor = self._encoder.hear(waveform, sample_rate)[1]  # type: ignore[attr-defined]
+        return functional.normalize(likelihoods.square() @ class_vectors(), dim=-1)
+
+
+@lru_cache(maxsize=1)
+def class_vectors() -> Tensor:
+    """Return the vectors of all classes' names `(527, dim)`."""
+    spoken = [vocabulary.spoken(name) for name in vocabulary.audioset_classes()]
+    with torch.no_grad():
+        return load_encoder("embedded").embed_text(spoken)
+
+
+def class_row(name: str) -> int:
+    """Return the row of an AudioSet class, upper and lower case alike.
+
+    Raises:
+        QueryError: There is none; the message suggests the five nearest.
+    """
+    wanted = " ".join(name.split()).casefold()
+    for row, known in enumerate(vocabulary.audioset_classes()):
+        if wanted in (known.casefold(), vocabulary.spoken(known)):
+            return row
+    nearest = ", ".join(f"{known!r}" for known in nearest_classes(name))
+    raise QueryError(f"AudioSet has no class {name!r}; the nearest are {nearest}")
+
+
+def nearest_classes(name: str, count: int = 5) -> list[str]:
+    """Return the classes nearest to any words, by spelling and then by meaning."""
+    names = vocabulary.audioset_classes()
+    parts = ((part, known) for known in names for part in (known, *known.split(", ")))
+    by_spelling = {part.casefold(): known for part, known in parts}
+    close = difflib.get_close_matches(name.casefold(), list(by_spelling), count, cutoff=0.7)
+    found = [by_spelling[key] for key in close]
+    try:
+        likeness = class_vectors() @ load_encoder("embedded").embed_text([name])[0]
+        found.extend(names[row] for row in likeness.argsort(descending=True).tolist())
+    except QueryError:  # no word in it
+        found.extend(names)
+    return list(dict.fromkeys(found))[:count]

@@ -1,0 +1,196 @@
+"""The options of `separate run`, with their help, in the groups that the help shows.
+
+In: nothing. Out: annotated types, one an option, for `run_command`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _list_models(wanted: bool) -> None:
+    if wanted:
+        from separate.models_command import print_models
+
+        print_models()
+        raise typer.Exit()
+
+
+_WHAT, _HOW, _FILES, _WORK = "What to take out", "How", "Files", "Work"
+_AUTO = "All that sounds"
+
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="INPUT...", help="Sound files, videos, or folders of them."),
+]
+Queries = Annotated[
+    list[str] | None,
+    typer.Option("--query", "-q", metavar="TEXT", rich_help_panel=_WHAT,
+                 help="What to take out, in words; may be repeated."),
+]  # fmt: skip
+Stems = Annotated[
+    bool,
+    typer.Option("--stems", rich_help_panel=_WHAT,
+                 help="Vocals, drums, bass and other, which sum to the mixture."),
+]  # fmt: skip
+TwoStems = Annotated[
+    str | None,
+    typer.Option("--two-stems", metavar="STEM", rich_help_panel=_WHAT,
+                 help="STEM and the rest of it, called no_STEM."),
+]  # fmt: skip
+Like = Annotated[
+    list[Path] | None,
+    typer.Option("--like", metavar="EXAMPLE", rich_help_panel=_WHAT,
+                 help="A file that sounds like it; alone or with one -q; may be repeated."),
+]  # fmt: skip
+Not = Annotated[
+    list[str] | None,
+    typer.Option("--not", metavar="TEXT", rich_help_panel=_WHAT,
+                 help="What is not meant, for every query; may be repeated."),
+]  # fmt: skip
+NotLike = Annotated[
+    list[Path] | None,
+    typer.Option("--not-like", metavar="EXAMPLE", rich_help_panel=_WHAT,
+                 help="A file that sounds like what is not meant; may be repeated."),
+]  # fmt: skip
+Words = Annotated[
+    float,
+    typer.Option("--words", metavar="X", rich_help_panel=_WHAT,
+                 help="Weight of -q against --like, 0 to 1."),
+]  # fmt: skip
+Firmness = Annotated[
+    float,
+    typer.Option("--firmness", metavar="X", rich_help_panel=_WHAT,
+                 help="How firmly --not takes out, 0 to 10."),
+]  # fmt: skip
+SumToMix = Annotated[
+    bool | None,
+    typer.Option("--sum-to-mix/--no-sum-to-mix", rich_help_panel=_WHAT,
+                 help="Several queries share out the mixture (default: only --stems alone does)."),
+]  # fmt: skip
+Residual = Annotated[
+    bool | None,
+    typer.Option("--residual/--no-residual", rich_help_panel=_WHAT,
+                 help="Write what no query claims (default: unless --stems share out all)."),
+]  # fmt: skip
+Auto = Annotated[
+    bool,
+    typer.Option("--auto", rich_help_panel=_AUTO,
+                 help="Everything that sounds, as a tree of folders after AudioSet's ontology."),
+]  # fmt: skip
+Levels = Annotated[
+    str | None,
+    typer.Option("--levels", metavar="N,N", rich_help_panel=_AUTO,
+                 help="Of the tree, from 1 (wide) to 6 (fine); default 1,2,3."),
+]  # fmt: skip
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="X", rich_help_panel=_AUTO,
+                 help="Likelihood from which a source sounds; default 0.2."),
+]  # fmt: skip
+MaxSources = Annotated[
+    int | None,
+    typer.Option("--max-sources", metavar="N", rich_help_panel=_AUTO,
+                 help="At most so many, the likeliest; default 12."),
+]  # fmt: skip
+Tagger = Annotated[
+    str | None,
+    typer.Option("--tagger", metavar="NAME", rich_help_panel=_AUTO,
+                 help="embedded (default), efficientat-mn04, or the path of a .pt file."),
+]  # fmt: skip
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", rich_help_panel=_WHAT,
+                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
+]  # fmt: skip
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME", rich_help_panel=_WHAT, help="End there."),
+]  # fmt: skip
+Model = Annotated[
+    str,
+    typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_HOW,
+                 help="Model, by name or path; a,b averages the masks of two."),
+]  # fmt: skip
+QueryNet = Annotated[
+    str | None,
+    typer.Option("--query-net", metavar="NAME", rich_help_panel=_HOW,
+                 help="Encoder of the queries (default: the model's own)."),
+]  # fmt: skip
+ListModels = Annotated[
+    bool,
+    typer.Option("--list-models", is_eager=True, callback=_list_models, rich_help_panel=_HOW,
+                 help="List the models and exit."),
+]  # fmt: skip
+Segment = Annotated[
+    float | None,
+    typer.Option("--segment", metavar="SECONDS", rich_help_panel=_HOW,
+                 help="Length of the windows (default: the model's own)."),
+]  # fmt: skip
+Overlap = Annotated[
+    float | None,
+    typer.Option("--overlap", metavar="PART", rich_help_panel=_HOW,
+                 help="Part of a window that is cross-faded, 0 to 0.5."),
+]  # fmt: skip
+Shifts = Annotated[
+    int,
+    typer.Option("--shifts", metavar="N", rich_help_panel=_HOW,
+                 help="Average over N more positions: better, and N times slower."),
+]  # fmt: skip
+Strength = Annotated[
+    float,
+    typer.Option("--strength", metavar="X", rich_help_panel=_HOW,
+                 help="Above 1: cleaner targets with more holes; below 1: softer."),
+]  # fmt: skip
+Device = Annotated[
+    str, typer.Option("--device", "-d", rich_help_panel=_HOW, help="cpu, cuda, cuda:1 or mps.")
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES, help="Output folder."),
+]
+Filename = Annotated[
+    str,
+    typer.Option("--filename", metavar="PATTERN", rich_help_panel=_FILES,
+                 help="Path of each file in it, of {track}, {stem} and {ext}."),
+]  # fmt: skip
+Format = Annotated[
+    str | None,
+    typer.Option("--format", rich_help_panel=_FILES, help="wav (default), flac, ogg or mp3."),
+]
+Mp3 = Annotated[bool, typer.Option("--mp3", rich_help_panel=_FILES, help="Like --format mp3.")]
+Flac = Annotated[bool, typer.Option("--flac", rich_help_panel=_FILES, help="Like --format flac.")]
+Mp3Bitrate = Annotated[
+    int, typer.Option("--mp3-bitrate", metavar="KBIT", rich_help_panel=_FILES, help="64 to 320.")
+]
+Int24 = Annotated[
+    bool,
+    typer.Option("--int24", rich_help_panel=_FILES,
+                 help="24 bits (default: the depth of the input)."),
+]  # fmt: skip
+Float32 = Annotated[
+    bool, typer.Option("--float32", rich_help_panel=_FILES, help="32-bit floating point.")
+]
+ClipMode = Annotated[
+    str,
+    typer.Option("--clip-mode", rich_help_panel=_FILES,
+                 help="Beyond full scale: clamp (cut off), rescale (one gain for all) or none."),
+]  # fmt: skip
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK, help="Files at once.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", rich_help_panel=_WORK, help="Of each process."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", rich_help_panel=_WORK,
+                 help="Skip files whose results are there, whole and made the same way."),
+]  # fmt: skip
+Json = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=_WORK,
+                 help="Print the record of each file as a line of JSON."),
+]  # fmt: skip

@@ -1,0 +1,54 @@
+"""Models of fixed stems that work on the waveform, behind the interface of `sources`.
+
+In: a stereo window `(2, n)` and names of stems. Out: their windows. Which query means which stem,
+and what is finer than a stem, is the business of `cascade`: any model joins that gives windows of
+named stems.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from separate.models.hdemucs import HOP_SAMPLES, SAMPLE_RATE, HDemucs
+from separate.models.registry import Card
+from separate.queries.query import Query
+from separate.settings import Settings
+from separate.stream import Grid
+
+_DEFAULT_SECONDS = 10.0
+_DEFAULT_OVERLAP = 0.1
+
+
+class WaveformStems:
+    """Hybrid Demucs; each query is the name of a stem."""
+
+    sample_rate = SAMPLE_RATE
+    hop_samples = HOP_SAMPLES
+
+    def __init__(self, net: HDemucs, card: Card, settings: Settings) -> None:
+        self.name, self.sha256 = card.name, card.sha256
+        self.stems = net.config.stems
+        self._net = net
+        self._device = torch.device(settings.device)
+
+    def grid(self, settings: Settings) -> Grid:
+        """See `SourceModel`."""
+        seconds = _DEFAULT_SECONDS if settings.segment is None else settings.segment
+        overlap = _DEFAULT_OVERLAP if settings.overlap is None else settings.overlap
+        samples = round(seconds * self.sample_rate)
+        return Grid(samples, int(samples * overlap))
+
+    def prepare(self, queries: Sequence[Query]) -> list[int]:
+        """Return the outputs that are wanted."""
+        return [self.stems.index(query.name) for query in queries]
+
+    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
+        """See `SourceModel`; the claim is the sum of the stems."""
+        stems = self._net(stereo.to(self._device)[None])[0][prepared]
+        return torch.cat([stems, stems.sum(dim=0, keepdim=True)])
+
+    def ways(self, prepared: Any) -> dict[str, str]:
+        """See `SourceModel`."""
+        return {}
