@@ -108,15 +108,18 @@ class LyricsSettings:
     and with its fallback to higher temperatures, unless these fields say otherwise.
 
     Why the rest is as it is, in WER % of five CC0 songs (442 words), separated by a model that was
-    trained on none of them (`spleeter-2stems`), cut by RMS-VAD, with the guards:
+    trained on none of them (`spleeter-2stems`), cut by RMS-VAD, with the guards. Most of it was
+    found with the same weights run by CTranslate2, which may differ a little from Whisper's code:
 
     - `audio`: base 51 on the mixture, 53 on the vocals, 39 on the vocals with the rest at -12 dB,
-      which is better in four of the five songs: what is left of the rest hides the separator's
-      traces, not the words. tiny.en 43, 71 and 59: it is harmed by the traces. small follows
-      base, unmeasured; larger ones the paper, where vocals were better.
+      which is better than either in four of the five songs. tiny.en 43, 71 and 59. We guess that
+      small models suffer from the separator's traces, and that some of the rest covers them. small
+      follows base, unmeasured; larger ones the paper, where vocals were better.
     - `condition_on_previous_text`: base on the mixture 50 with it and 51 without, but 202 and 127
-      before the guards: one segment's loop becomes the next one's.
-    - `vad`: the paper's; from half to twice the onset the segments of these songs hardly change.
+      before the guards; tiny.en, with fallback too, 50 with it and 43 without.
+    - `temperature_increment_on_fallback`: 0.2 gave base 37 for 39, and left tiny.en at 43.
+    - `vad`: the paper's; from half to twice the onset most segments of these songs stay as they
+      are. Other thresholds were not scored.
     """
 
     whisper: str | None = None  # name or path of a .pt; None: the best that is on this machine
