@@ -7,16 +7,15 @@ network is `torchaudio.models.HDemucs`, the weights those of its bundles HDEMUCS
 HDEMUCS_HIGH_MUSDB_PLUS.
 """
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.models.errors import CheckpointError
+from separate.models.torch_file import read_torch_file
 
 SAMPLE_RATE = 44_100  # Hz
 HOP_SAMPLES = 1024  # of its transform
@@ -82,11 +81,7 @@ def convert(name: str, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: The file is damaged, or of another network.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{name}: no checkpoint that can be read ({reason})") from error
+    state = read_torch_file(path)
     try:
         config = HDemucsConfig(channels=state[_FIRST].shape[0])
         prefixed = {f"net.{key}": tensor.float() for key, tensor in state.items()}

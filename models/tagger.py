@@ -7,7 +7,6 @@ Source: F. Schmid, K. Koutini, G. Widmer, "Efficient Large-scale Audio Tagging v
 Transformer-to-CNN Knowledge Distillation", ICASSP 2023 (code and weights: MIT).
 """
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.models.errors import CheckpointError
+from separate.models.torch_file import read_torch_file
 
 CLASSES = 527
 SAMPLE_RATE = 32_000  # Hz
@@ -241,11 +241,7 @@ def load_efficientat(path: str | Path) -> Tagger:
     Raises:
         CheckpointError: The file is missing or damaged, or of another network.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: no checkpoint that can be read ({reason})") from error
+    state = read_torch_file(path)
     try:
         hidden, features = state["classifier.2.weight"].shape
         tagger = Tagger(TaggerConfig(width=_width_of(features, hidden)))

@@ -284,7 +284,7 @@ def music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
     """
     both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
     both = both / _LOUD
-    return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but three times as fast
+    return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but faster
 
 
 def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:

@@ -33,6 +33,7 @@ from separate.naming import Track
 from separate.outputs import OutputSet, remove_leftovers
 from separate.record import Output, Record, RecordFile
 from separate.settings import RESIDUAL, Settings
+from separate.stream import take_samples
 from separate.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
 from separate.task import AnySeparator, draft_record, error_line
 
@@ -173,11 +174,18 @@ def _write(
             for block in reader.blocks(_BLOCK_SAMPLES):
                 outputs.write({RESIDUAL: block})
             return outputs.commit(), {}
-        mixture = _Replay(reader.blocks(_BLOCK_SAMPLES))
+        channels = reader.info.channels
+        mixture: deque[np.ndarray] = deque()  # on its way to the separator, until its results come
+
+        def kept() -> Iterator[np.ndarray]:
+            for block in reader.blocks(_BLOCK_SAMPLES):
+                mixture.append(block)
+                yield block
+
         stream = separator.stream(
-            mixture,
+            kept(),
             rate,
-            reader.info.channels,
+            channels,
             [node.query for node in written],
             lambda done: on_progress(min(1.0, done / total)) if total else None,
         )
@@ -188,32 +196,8 @@ def _write(
                 continue
             gains = np.stack([gate.gains(position, count, rate) for gate in gates])
             estimates = block.estimates * gains[:, None, :]
-            residual = mixture.take(count) - estimates[is_top].sum(axis=0)
+            residual = take_samples(mixture, count, channels) - estimates[is_top].sum(axis=0)
             outputs.write(dict(zip([*names, RESIDUAL], [*estimates, residual], strict=True)))
             position += count
         presence = {name: round(value, 4) for name, value in stream.presence.items()}
         return outputs.commit(), presence
-
-
-class _Replay:
-    """Blocks on their way to the separator, kept until their results come back."""
-
-    def __init__(self, blocks: Iterator[np.ndarray]) -> None:
-        self._blocks = blocks
-        self._kept: deque[np.ndarray] = deque()
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self._blocks:
-            self._kept.append(block)
-            yield block
-
-    def take(self, count: int) -> np.ndarray:
-        """Return the next `count` samples, `(channels, count)`, and forget them."""
-        parts: list[np.ndarray] = []
-        while count:
-            block = self._kept.popleft()
-            parts.append(block[:, :count])
-            if block.shape[1] > count:
-                self._kept.appendleft(block[:, count:])
-            count -= parts[-1].shape[1]
-        return np.concatenate(parts, axis=1)

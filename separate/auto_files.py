@@ -4,11 +4,11 @@ In: the tree of sources. Out: safe paths that differ, and `sources.json` with li
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from separate.atomic import replacing
 from separate.auto_tree import Node
 from separate.errors import OutputError
 from separate.naming import Track, distinct, safe_name
@@ -90,12 +90,10 @@ def write_tree(tree: Mapping[str, Any], folder: Path, places: Mapping[str, str])
         OutputError: It can't be written.
     """
     path = folder / places[TREE_NAME]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(
-            json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            text = json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return Output(TREE_NAME, places[TREE_NAME], sha256_of(path), path.stat().st_size)

@@ -27,7 +27,6 @@ class Gate:
             times += [edge * block_seconds - _RAMP_SECONDS, edge * block_seconds]
             gains += [float(not opens), float(opens)]
         self._times, self._gains = np.array(times), np.array(gains)
-        self.is_always_open = bool(is_open.all())
 
     def gains(self, first_sample: int, count: int, sample_rate: int) -> np.ndarray:
         """Return the gain, 0..1, of each of `count` samples from `first_sample`: float32."""

@@ -135,10 +135,17 @@ def _model_sha256(settings: Settings, separator_factory: SeparatorFactory | None
 
 
 def cards_sha256(models: str) -> str:
-    """Return the hashes of models given by name or path, comma-separated, from their cards."""
-    from separate.insides import model_cards
+    """Return the hashes of models given by name or path, comma-separated, from their cards.
 
-    return ",".join(card.sha256 for card in model_cards(models))
+    Behind models of fixed stems stands the query model: its hash is added.
+    """
+    from separate.insides import model_cards
+    from separate.sources import QUERY_MODEL
+
+    cards = model_cards(models)
+    if any(card.stems for card in cards):
+        cards += model_cards(QUERY_MODEL)
+    return ",".join(card.sha256 for card in cards)
 
 
 class Worker:

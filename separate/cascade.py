@@ -1,6 +1,6 @@
 """Stem models behind a query: routed to a stem, taken from within one, or past them all.
 
-In: any queries, and a model of fixed stems. Out: what `sources.SourceModel` promises.
+In: any queries, and a model of fixed stems. Out: what `SourceModel` promises.
 
 A query that means a stem gets it ("the drummer" -> drums). What is finer than a stem is separated
 from that stem by the query model ("snare" -> drums, then snare), and so is what leaves something
@@ -18,6 +18,7 @@ from separate.errors import SettingsError
 from separate.queries import Encoder, encoder_for, vocabulary
 from separate.queries.query import Query, embed_query
 from separate.settings import Settings
+from separate.source_model import SourceModel
 from separate.stream import Grid
 
 _NEAR = 0.35  # cosine to the nearest label from which a query is understood
@@ -25,23 +26,11 @@ _NO_ROUTE = ("music", "silence")  # labels that lead to no stem
 _ACCOMPANIMENT = "accompaniment"  # all stems but the voice, in models that have no other
 
 
-class StemSource(Protocol):
-    """What a model of fixed stems offers: a `SourceModel` asked by its stems' names."""
+class StemSource(SourceModel, Protocol):
+    """A model of fixed stems: its queries are the names of stems."""
 
     name: str
     stems: tuple[str, ...]
-    sample_rate: int
-    hop_samples: int
-    sha256: str
-
-    def grid(self, settings: Settings) -> Grid:
-        """Return the windows that define this model's results."""
-
-    def prepare(self, queries: Sequence[Query]) -> Any:
-        """Turn names of stems into what `separate` needs."""
-
-    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
-        """Map a window `(2, n)` to `(stems + 1, 2, n)`."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +91,14 @@ class CascadeModel:
     """A stem model and, where stems are not enough, the query model behind it."""
 
     def __init__(
-        self, source: StemSource, settings: Settings, open_query_model: Callable[[], Any]
+        self, source: StemSource, settings: Settings, open_query_model: Callable[[], SourceModel]
     ) -> None:
         """Take a loaded stem model.
 
         Args:
             source: The stem model.
             settings: Share, query net.
-            open_query_model: Loads the query model, a `SourceModel`; called when it is needed.
+            open_query_model: Loads the query model; called when it is needed.
         """
         self.source = source
         self.sample_rate, self.hop_samples = source.sample_rate, source.hop_samples
@@ -117,7 +106,7 @@ class CascadeModel:
         self._share = settings.share
         self._encoder = encoder_for("embedded", settings.query_net)
         self._open_query_model = open_query_model
-        self._query_model: Any = None
+        self._query_model: SourceModel | None = None
 
     def grid(self, settings: Settings) -> Grid:
         """See `SourceModel`."""
@@ -140,7 +129,7 @@ class CascadeModel:
         prepared = self.source.prepare([Query(stem, (stem,)) for stem in needed])
         return Plan(tuple(queries), tuple(ways), needed, prepared, groups)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> SourceModel:
         if self._query_model is None:
             model = self._open_query_model()
             if model.sample_rate != self.sample_rate:

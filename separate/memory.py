@@ -1,7 +1,7 @@
 """How a process that separates takes its memory, where the C library is glibc.
 
 In: nothing. Out: settings of the process. Each window uses and leaves hundreds of megabytes, which
-by default go back to the system and come again page by page: a fifth of the whole time.
+by default go back to the system and come again page by page.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ def keep_memory() -> None:
     """Keep what is freed, in one heap for all threads, in large pages; call it before torch loads.
 
     By default each thread has a heap of its own, and each keeps what its largest window left
-    behind: some 250 MB more with two threads, and no faster.
+    behind.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks for large pages
     with suppress(AttributeError, OSError, TypeError):  # another C library

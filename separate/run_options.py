@@ -1,6 +1,7 @@
 """The options of `separate run`, with their help, in the groups that the help shows.
 
-In: nothing. Out: annotated types, one an option, for `run_command`.
+In: nothing. Out: annotated types, one an option, for `run_command`; other commands take those that
+they share.
 """
 
 from pathlib import Path
@@ -99,15 +100,6 @@ Tagger = Annotated[
     typer.Option("--tagger", metavar="NAME", rich_help_panel=_AUTO,
                  help="embedded (default), efficientat-mn04, or the path of a .pt file."),
 ]  # fmt: skip
-Start = Annotated[
-    str | None,
-    typer.Option("--start", metavar="TIME", rich_help_panel=_WHAT,
-                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
-]  # fmt: skip
-End = Annotated[
-    str | None,
-    typer.Option("--end", metavar="TIME", rich_help_panel=_WHAT, help="End there."),
-]  # fmt: skip
 Model = Annotated[
     str,
     typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_HOW,
@@ -143,9 +135,15 @@ Strength = Annotated[
     typer.Option("--strength", metavar="X", rich_help_panel=_HOW,
                  help="Above 1: cleaner targets with more holes; below 1: softer."),
 ]  # fmt: skip
-Device = Annotated[
-    str, typer.Option("--device", "-d", rich_help_panel=_HOW, help="cpu, cuda, cuda:1 or mps.")
-]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", rich_help_panel=_FILES,
+                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
+]  # fmt: skip
+End = Annotated[
+    str | None,
+    typer.Option("--end", metavar="TIME", rich_help_panel=_FILES, help="End there."),
+]  # fmt: skip
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES, help="Output folder."),
@@ -177,6 +175,9 @@ ClipMode = Annotated[
     typer.Option("--clip-mode", rich_help_panel=_FILES,
                  help="Beyond full scale: clamp (cut off), rescale (one gain for all) or none."),
 ]  # fmt: skip
+Device = Annotated[
+    str, typer.Option("--device", "-d", rich_help_panel=_WORK, help="cpu, cuda, cuda:1 or mps.")
+]
 Jobs = Annotated[
     int, typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK, help="Files at once.")
 ]

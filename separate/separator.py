@@ -16,7 +16,8 @@ from separate.presence import PresenceMeter
 from separate.queries import load_encoder
 from separate.queries.query import Query, as_query
 from separate.settings import Settings
-from separate.sources import SourceModel, open_model
+from separate.source_model import SourceModel
+from separate.sources import open_model
 from separate.stream import Grid, StreamBlock, separate_stream
 
 _BLOCK_SECONDS = 10

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
 from separate.queries import encoder_for, load_encoder
 from separate.queries.query import Query, embed_query, means_part
 from separate.settings import Settings
+from separate.source_model import SourceModel
 from separate.stem_models import WaveformStems
 from separate.stream import Grid
 from separate.weights import models_dir
@@ -40,30 +41,10 @@ _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
 _RIVALRY = 4  # power of the ratio of two masks, where what is not meant has the larger one
-_QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
+QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
 
 
 Mask = Callable[[slice], Tensor]  # some frames -> 0..1, (2, frames, bins); fewer bins go on upward
-
-
-class SourceModel(Protocol):
-    """What the separator asks of any model."""
-
-    sample_rate: int
-    hop_samples: int
-    sha256: str
-
-    def grid(self, settings: Settings) -> Grid:
-        """Return the windows that define this model's results."""
-
-    def prepare(self, queries: Sequence[Query]) -> Any:
-        """Turn queries into what `separate` needs, once for a whole stream."""
-
-    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
-        """Map a window `(2, n)` to `(stems + 1, 2, n)`, the queries' claim last."""
-
-    def ways(self, prepared: Any) -> dict[str, str]:
-        """Say which way each query went, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +223,7 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
         return QueryModel(net, card, settings)
     if isinstance(net, Spleeter | HDemucs):
         stems = (StemModel if isinstance(net, Spleeter) else WaveformStems)(net, card, settings)
-        return CascadeModel(stems, settings, partial(open_model, _QUERY_MODEL, settings))
+        return CascadeModel(stems, settings, partial(open_model, QUERY_MODEL, settings))
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
 
 
@@ -299,5 +280,5 @@ def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
         Complex, the spectrum's shape.
     """
     full = continued(mask, spectrum.shape[1])
-    factor = torch.complex(full, torch.zeros_like(full))  # several times faster than by a real one
+    factor = torch.complex(full, torch.zeros_like(full))  # faster than by a real one
     return (spectrum.transpose(1, 2) * factor).transpose(1, 2)

@@ -109,7 +109,7 @@ def _use_one_core() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # near-silence is many times slower without
+    torch.set_flush_denormal(True)  # what is too small to be heard takes no slow path
 
 
 def _windows(blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[tuple[np.ndarray, bool]]:
@@ -186,13 +186,13 @@ def separate_stream(
 
 
 def _block(result: np.ndarray, inputs: deque[np.ndarray]) -> StreamBlock:
-    mixture = _take(inputs, result.shape[-1], channels=result.shape[1])
+    mixture = take_samples(inputs, result.shape[-1], channels=result.shape[1])
     return StreamBlock(
         result[:-1, :, : mixture.shape[-1]], mixture - result[-1, :, : mixture.shape[-1]]
     )
 
 
-def _take(inputs: deque[np.ndarray], count: int, channels: int) -> np.ndarray:
+def take_samples(inputs: deque[np.ndarray], count: int, channels: int) -> np.ndarray:
     """Remove the first `count` samples from a queue of blocks."""
     taken = [np.zeros((channels, 0), np.float32)]
     while count > 0 and inputs:

@@ -135,11 +135,12 @@ def _show(track: "Track", tags: "list[Tag]", labels: Path | None, json: bool) ->
 
 
 def _write(path: Path, text: str) -> None:
+    from separate.atomic import replacing
     from separate.errors import OutputError
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 

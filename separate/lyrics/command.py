@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from separate.run_options import Device, End, Inputs, Jobs, Json, Resume, Start, Threads
+
 if TYPE_CHECKING:
     from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.lyrics.batch import LyricsTask
 
-_WHAT, _WHISPER, _FILES, _WORK = "What is heard", "Whisper", "Files", "Work"
+_WHAT, _WHISPER, _FILES = "What is heard", "Whisper", "Files"
 
-Inputs = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="INPUT...", help="Sound files, videos, or folders of them."),
-]
 Out = Annotated[
     Path,
     typer.Option("--out", "-o", "--output_dir", "--output-dir", metavar="DIR",
@@ -140,33 +138,6 @@ Guards = Annotated[
     bool,
     typer.Option("--guards/--no-guards", rich_help_panel=_WHAT,
                  help="Drop what was not sung; the JSON says why."),
-]  # fmt: skip
-Start = Annotated[
-    str | None,
-    typer.Option("--start", metavar="TIME", rich_help_panel=_WHAT,
-                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
-]  # fmt: skip
-End = Annotated[
-    str | None,
-    typer.Option("--end", metavar="TIME", rich_help_panel=_WHAT, help="End there."),
-]  # fmt: skip
-Device = Annotated[
-    str, typer.Option("--device", "-d", rich_help_panel=_WORK, help="cpu, cuda, cuda:1 or mps.")
-]
-Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", rich_help_panel=_WORK, help="Files at once (processes).")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", rich_help_panel=_WORK, help="Processor threads of each process."),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", rich_help_panel=_WORK, help="Skip what is complete already.")
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel=_WORK,
-                 help="Print the record of each file as a line of JSON."),
 ]  # fmt: skip
 
 

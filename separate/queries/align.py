@@ -10,7 +10,6 @@ phrases; a cache that can't be written costs seconds, no more.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from separate.atomic import replacing
 from separate.errors import QueryError
 from separate.queries import Encoder, vocabulary
 from separate.weights import cache_dir
@@ -182,8 +182,5 @@ def _read(path: Path) -> Alignment | None:
 
 def _write(alignment: Alignment, path: Path) -> None:
     facts = {name: str(getattr(alignment, name)) for name in ("cosine", "retrieval", "held_out")}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with suppress(OSError, SafetensorError):  # a cache that can't be written
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError, SafetensorError), replacing(path) as temporary:
         save_file({"matrix": alignment.matrix.contiguous()}, temporary, metadata=facts)
-        temporary.replace(path)

@@ -8,8 +8,6 @@ read from it. Its models crop sounds of over 10 s at random; so audio is cut int
 """
 
 import hashlib
-import os
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from separate.atomic import replacing
 from separate.errors import CheckpointError, QueryError
+from separate.models.torch_file import read_torch_file
 from separate.record import sha256_of
 from separate.weights import cache_dir, fetch
 
@@ -165,12 +165,7 @@ def _offline(error: Exception) -> QueryError:
 
 def _state(path: Path) -> dict[str, Tensor]:
     """Read a checkpoint's tensors; nothing else in it is executed."""
-    try:
-        with torch.serialization.safe_globals(list(_PLAIN)):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: no checkpoint that can be read ({reason[:120]})") from error
+    content = read_torch_file(path, _PLAIN)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path}: not a checkpoint of LAION-CLAP")
@@ -215,9 +210,5 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(vector: Tensor, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with suppress(OSError):  # a cache that can't be written
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            np.save(file, vector.numpy())
-        temporary.replace(path)
+    with suppress(OSError), replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, vector.numpy())  # a cache that can't be written is none
