@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from separate.errors import InputError, QueryError, SettingsError
+from separate.memory import release_memory
 from separate.presence import PresenceMeter
 from separate.queries import load_encoder
 from separate.queries.query import Query, as_query
@@ -21,6 +22,7 @@ from separate.sources import open_model
 from separate.stream import Grid, StreamBlock, separate_stream
 
 _BLOCK_SECONDS = 10
+_WINDOWS_KEPT = 16  # after so many what they left in memory is given back
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class SeparationStream:
         self.names = [query.name for query in queries]
         self._models = separator.models
         self._settings = separator.settings
+        self._windows = 0
         encoder = separator._encoder
         self._prepared = [model.prepare(queries) for model in self._models]
         self._meter = PresenceMeter(encoder, queries, separator.sample_rate)
@@ -181,6 +184,9 @@ class SeparationStream:
 
     def _listen(self, window: np.ndarray, result: np.ndarray) -> None:
         self._meter.update(window, result[:, :2])  # of many channels the first pair
+        self._windows += 1
+        if self._windows % _WINDOWS_KEPT == 0:
+            release_memory()
 
     def _separate_pair(self, pair: np.ndarray) -> np.ndarray:
         stereo = torch.from_numpy(np.array(np.broadcast_to(pair, (2, pair.shape[1]))))
