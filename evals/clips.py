@@ -185,10 +185,16 @@ def evaluate_clips(
     run = run_task(
         mixtures, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress
     )
-    classes = by_class([entry for entry in run.songs if not entry.get("seen")])
-    keys = _keys(list(classes.values()))
+    unseen = [entry for entry in run.songs if not entry.get("seen")]
+    classes = by_class(unseen)
+    singly = [entry["stems"]["target"] for entry in unseen]
     summary = {
-        "mean": {k: bootstrap([entry[k] for entry in classes.values()]).__dict__ for k in keys}
+        "mean": {
+            key: bootstrap(
+                [entry[key] for entry in (classes.values() if key in _IMPROVEMENTS else singly)]
+            ).__dict__
+            for key in _keys(singly)
+        }
     }
     return {
         "kind": "clips",

@@ -47,7 +47,7 @@ def _negative_note(result: Result) -> str:
     lowered, cost = (number(mean[k]["mean"], 1) for k in ("excluded_lowered_db", "target_cost_db"))
     return (
         f" {method_name(result)}, negative: against the plain query the excluded clip is {lowered}"
-        f" dB softer, and the target {cost} dB."
+        f" dB softer, and the target {cost} dB, in the mean over mixtures."
     )
 
 

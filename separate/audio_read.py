@@ -122,10 +122,17 @@ class SoundfileSource:
         return self._file
 
     def seek(self, sample: int) -> None:
-        """Go to a sample; in MP3, where libsndfile seeks inexactly, by decoding up to it."""
+        """Go to a sample; in MP3, where libsndfile seeks inexactly, by decoding up to it.
+
+        Raises:
+            InputError: The data are damaged.
+        """
         file = self._opened()
         if file.format != "MP3":
-            file.seek(min(sample, file.frames))
+            try:
+                file.seek(min(sample, file.frames))
+            except (soundfile.SoundFileError, OSError) as error:
+                raise InputError(self._broken(_one_line(error))) from error
             self._done_samples = sample
             return
         while self._done_samples < sample:

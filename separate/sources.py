@@ -9,7 +9,7 @@ spectrum to masks to windows here, and differ only in how they estimate a query'
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from separate.cascade import CascadeModel
 from separate.errors import QueryError
+from separate.exclusion import Mask, without
 from separate.models import registry
 from separate.models.bands import continued
 from separate.models.fused import FusedSpleeter
@@ -40,11 +41,7 @@ _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
-_RIVALRY = 4  # power of the ratio of two masks, where what is not meant has the larger one
 QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
-
-
-Mask = Callable[[slice], Tensor]  # some frames -> 0..1, (2, frames, bins); fewer bins go on upward
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class PreparedQuery:
     positive: object  # a query vector or a stem's name
     negative: tuple[object, ...] = ()
     is_part: tuple[bool, ...] = ()  # whether each negative is a part of the positive, or its rival
-    firmness: float = 1.0  # power of what the negative parts leave
+    firmness: float = 1.0  # how firmly the negative parts are taken out
 
 
 class MaskModel(ABC):
@@ -135,7 +132,13 @@ class MaskModel(ABC):
         wanted = [thing for query in prepared for thing in (query.positive, *query.negative)]
         ratios = iter(self.mask(magnitude, wanted))
         return [
-            _without(next(ratios), [next(ratios) for _ in query.negative], query)
+            without(
+                next(ratios),
+                [next(ratios) for _ in query.negative],
+                query.is_part,
+                query.firmness,
+                magnitude,
+            )
             for query in prepared
         ]
 
@@ -225,28 +228,6 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
         stems = (StemModel if isinstance(net, Spleeter) else WaveformStems)(net, card, settings)
         return CascadeModel(stems, settings, partial(open_model, QUERY_MODEL, settings))
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
-
-
-def _without(mask: Mask, negatives: Sequence[Mask], query: PreparedQuery) -> Mask:
-    """Take from a mask what others claim.
-
-    A part of what is wanted ("vocals", not "backing vocals") lies under the mask itself: what
-    remains is what the part does not claim. A rival ("flute", not "cello") only matters where its
-    claim is the larger one; there the mask falls with their ratio.
-    """
-    if not negatives:
-        return mask
-
-    def masked(frames: slice = slice(None)) -> Tensor:
-        whole = mask(frames)
-        result = whole
-        for negative, is_part in zip(negatives, query.is_part, strict=True):
-            other = negative(frames)
-            left = 1 - other if is_part else (whole / (other + _EPS)).clamp_max(1) ** _RIVALRY
-            result = result * left**query.firmness
-        return result
-
-    return masked
 
 
 def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:

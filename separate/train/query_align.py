@@ -89,7 +89,8 @@ def measure(minilm: Path, songs: Path, model: str, seconds: float) -> dict[str, 
         raise DataError(f"{songs}: holds no songs; give a folder with a folder of stems a song")
     table = {}
     for stem, values in scores.items():
-        before, after = (float(np.mean(values[name])) for name in ("native", "aligned"))
+        # A stem that a song lacks, or that is silent in its middle, counts for nothing.
+        before, after = (float(np.nanmean(values[name])) for name in ("native", "aligned"))
         table[stem] = {"sdr": round(before, 2), "lost": round(before - after, 2)}
     fit = {"cosine": alignment.cosine, "retrieval": alignment.retrieval}
     return {**fit, "held_out": alignment.held_out, "stems": table}
