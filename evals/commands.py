@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from separate.evals import lyrics_commands, options, query_commands, result_commands, song_commands
+from separate.evals import (
+    lyrics_commands,
+    options,
+    query_commands,
+    result_commands,
+    song_commands,
+    weak_commands,
+)
 from separate.evals.options import Out
 
 eval_app = typer.Typer(no_args_is_help=True, help="Score separation.")
@@ -19,6 +26,7 @@ eval_app.command("musdb")(song_commands.musdb_command)
 eval_app.command("mir1k")(query_commands.mir1k_command)
 eval_app.command("clips")(query_commands.clips_command)
 eval_app.command("queries")(query_commands.queries_command)
+eval_app.command("weak")(weak_commands.weak_command)
 eval_app.command("lyrics")(lyrics_commands.lyrics_command)
 eval_app.command("compare")(result_commands.compare_command)
 eval_app.command("tables")(result_commands.tables_command)

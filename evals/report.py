@@ -25,6 +25,7 @@ from separate.evals.song_tables import (
     stems_table,
 )
 from separate.evals.table import Result, Table, only
+from separate.evals.weak_tables import weak_table
 
 _MARKERS = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
@@ -46,6 +47,7 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "clips": clips_table,
     "clips-classes": classes_table,
     "queries": queries_table,
+    "weak": weak_table,
     "lyrics": lyrics_table,
     "lyrics-songs": lambda results: lyrics_songs_table(only(results, "lyrics")),
     "bench": speed_table,
@@ -62,6 +64,7 @@ _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "mir1k": (mir1k_table,),
     "clips": (classes_table, clips_table),
     "queries": (queries_table,),
+    "weak": (weak_table,),
     "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),
 }
 

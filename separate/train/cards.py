@@ -5,7 +5,10 @@ In: a corpus. Out: plain values for `Card.trained_on` and `Card.licence`.
 
 from typing import Any
 
-from separate.train.data import Corpus, Song
+from separate.train.data import LICENCE_CLASSES, Corpus, Song
+
+# Of weights, by the strictest class of their data, in the order of `LICENCE_CLASSES`.
+_LICENCES = ("MIT", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "research use only")
 
 
 def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
@@ -42,15 +45,19 @@ def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def licence_of(corpus: Corpus) -> str:
-    """Return the licence that weights trained on a corpus must carry."""
+def licence_of(corpus: Corpus, start: str = "MIT") -> str:
+    """Return the licence that weights must carry.
+
+    Args:
+        corpus: What they were trained on.
+        start: The licence of the weights that they started from; an unknown one stays.
+    """
     classes = {song.licence_class for song in corpus.songs}
     classes |= {licence for licence, _ in corpus.clip_licences.values()}
-    if "research" in classes:
-        return "research use only"
-    if "nc" in classes:
-        return "CC-BY-NC-SA-4.0"
-    return "CC-BY-SA-4.0" if "sharealike" in classes else "MIT"
+    needed = max((LICENCE_CLASSES.index(name) for name in classes), default=0)
+    if start not in _LICENCES:
+        return start
+    return _LICENCES[max(needed, _LICENCES.index(start))]
 
 
 def _credits(songs: list[Song]) -> list[str]:

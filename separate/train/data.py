@@ -5,7 +5,7 @@ whose samples stay on disk (16-bit) until a window of them is read.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Corpus:
     songs: tuple[Song, ...]
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
     clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
+    skipped: tuple[str, ...] = ()  # what was damaged, a line each: folder and reason
 
     @property
     def hours(self) -> float:
@@ -58,13 +59,16 @@ def load_corpus(
 ) -> Corpus:
     """Map every song and clip below some folders that the licences allow.
 
+    What is damaged is left out and named in the corpus: one bad song among thousands ends no run.
+
     Args:
         folders: Folders of cached songs (`song.json` + `<label>.npy`) or clips (`clips.json`).
         licences: Licence classes to use.
         exclude: Names of songs to leave out, the development songs for instance.
 
     Raises:
-        DataError: Nothing usable was found, or a licence class is unknown.
+        DataError: Nothing usable was found, or a licence class is unknown; the message says what
+            lies there instead.
     """
     allowed, excluded = set(licences), set(exclude)
     if unknown := allowed - set(LICENCE_CLASSES):
@@ -74,22 +78,48 @@ def load_corpus(
     songs: list[Song] = []
     clips: dict[str, tuple[Clip, ...]] = {}
     clip_licences: dict[str, tuple[str, str]] = {}
+    skipped: list[str] = []
     for folder in folders:
         if not Path(folder).is_dir():
             raise DataError(f"{folder}: no such folder; run `separate data` first")
         for description in sorted(Path(folder).rglob("song.json")):
-            song = load_song(description.parent)
-            if song.licence_class in allowed and song.name not in excluded:
+            if description.parent.name in excluded:
+                continue
+            try:
+                song = load_song(description.parent)
+            except DataError as error:
+                skipped.append(str(error))
+                continue
+            if song.licence_class in allowed:
                 songs.append(song)
         for index in sorted(Path(folder).rglob("clips.json")):
-            for label, (licence, items) in load_clips(index, allowed).items():
+            try:
+                found = load_clips(index, allowed)
+            except DataError as error:
+                skipped.append(str(error))
+                continue
+            for label, (licence, items) in found.items():
                 clips[label] = clips.get(label, ()) + items
                 clip_licences[label] = licence
     if not songs and not clips:
-        raise DataError(
-            f"no songs or clips of licence {sorted(allowed)} in {list(map(str, folders))}"
+        raise DataError(_nothing_in(folders, sorted(allowed), skipped))
+    return Corpus(tuple(songs), clips, clip_licences, tuple(skipped))
+
+
+def _nothing_in(folders: Sequence[Path], licences: Sequence[str], skipped: Sequence[str]) -> str:
+    """Say what stands where a corpus was looked for."""
+    if skipped:
+        return f"nothing to train on; {len(skipped)} damaged, the first: {skipped[0]}"
+    where = ", ".join(map(str, folders))
+    found = [path for folder in folders for path in Path(folder).rglob("*") if path.is_file()]
+    if not found:
+        return f"{where}: empty; give a folder that `separate data cache` wrote"
+    if not any(path.name in ("song.json", "clips.json") for path in found):
+        return (
+            f"{where}: no labels (song.json or clips.json) beside the files; run"
+            " `separate data cache FOLDER --out CACHE` and give CACHE"
         )
-    return Corpus(tuple(songs), clips, clip_licences)
+    return f"{where}: no songs or clips of licence {', '.join(licences)}; see --licences"
 
 
 def load_song(folder: Path) -> Song:
@@ -140,3 +170,26 @@ def load_clips(
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{index}: damaged clips ({error}); cache them again") from error
     return found
+
+
+def cached_folder(folder: Path, cache: Path, log: Callable[[str], None] = print) -> Path:
+    """Return a folder that training can read: itself, or what is decoded from it now.
+
+    Args:
+        folder: Cached audio, or songs with stems or clips by label as audio files.
+        cache: Where decoded audio goes; what already lies there is kept.
+        log: Takes a line of what was skipped.
+
+    Raises:
+        DataError: There is no such folder, or nothing usable in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    if any(folder.rglob("*.npy")):
+        return folder
+    from separate.train.corpus.convert import convert
+
+    report = convert(folder, cache)
+    for line in report.skipped:
+        log(f"skipped: {line}")
+    return cache

@@ -4,14 +4,21 @@ In: a model and cached songs that it does not train on. Out: the median SDR of o
 song and stem, and its mean over songs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from separate.errors import DataError
+from separate.models.registry import Card
+from separate.queries.query import Query
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
+from separate.settings import Settings
+from separate.sources import wrap
+from separate.stream import overlap_add
 from separate.train.data import Song
 
 _RATE = 44100
@@ -55,3 +62,36 @@ class DevSet:
             audio = window.T.astype(np.float32) / 32768
             families[parent] = families.get(parent, 0) + audio
         return {p: a for p, a in families.items() if p in STEMS}
+
+
+def stems_separator(net: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return what separates a mixture into the four stems as the command line does (`--stems`)."""
+    card = Card(name="dev", kind="query-unet", summary="", config={}, licence="")
+    device = next(net.parameters()).device
+    settings = Settings(share=True, device=str(device) if device.type == "cuda" else device.type)
+    model = wrap(net, card, settings)
+    prepared = model.prepare([Query(stem, (stem,)) for stem in STEMS])
+
+    def window(audio: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():  # here, since it may be another thread that calls
+            return model.separate(torch.from_numpy(audio), prepared).cpu().numpy()
+
+    def separate(mixture: Tensor) -> dict[str, Tensor]:
+        pieces = list(overlap_add([mixture.numpy()], model.grid(settings), window))
+        whole = torch.from_numpy(np.concatenate(pieces, axis=-1))
+        return dict(zip(STEMS, whole[:-1], strict=True))
+
+    return separate
+
+
+def song_folder(folders: Iterable[Path], name: str) -> Path:
+    """Find a cached song by its name.
+
+    Raises:
+        DataError: There is none.
+    """
+    for folder in folders:
+        for description in Path(folder).rglob("song.json"):
+            if description.parent.name == name:
+                return description.parent
+    raise DataError(f"--dev {name}: no such song in {', '.join(map(str, folders))}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
 from separate.train.data import Clip, Corpus, Song
+from separate.train.phrases import JOINED
 
 SAMPLE_RATE = 44100
 SOUND_EVENTS = (
@@ -51,6 +52,7 @@ class MixConfig:
     eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
     drop: float = 0.1  # probability that a family is left out of a song
+    joined: float = 0.0  # probability that a query asks for two labels, captions joined
 
 
 @dataclass(frozen=True)
@@ -141,18 +143,19 @@ class Mixer:
         if has_clips and (not has_songs or rng.random() < config.clips):
             count = min(int(rng.integers(2, 4)), len(self.corpus.clips))
             labels = rng.choice(sorted(self.corpus.clips), size=count, replace=False)
-            return [self._clip(rng, str(label)) for label in labels]
+            return [self.clip(rng, str(label)) for label in labels]
         if rng.random() < config.aligned:
-            sources = self._song_window(rng, self._song(rng), set(STEMS) | {"rest"})
+            sources = self.song_window(rng, self.song(rng), set(STEMS) | {"rest"})
         else:
             sources = []
             for parent in STEMS:
-                sources += self._song_window(rng, self._song(rng, parent), {parent})
+                sources += self.song_window(rng, self.song(rng, parent), {parent})
         if has_clips and rng.random() < config.event:
-            sources.append(self._clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
+            sources.append(self.clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
         return sources
 
-    def _song(self, rng: np.random.Generator, parent: str | None = None) -> Song:
+    def song(self, rng: np.random.Generator, parent: str | None = None) -> Song:
+        """Choose a song, one with a family where that is named."""
         songs = self.corpus.songs
         for _ in range(50):
             song = songs[rng.choice(len(songs), p=self.song_weights)]
@@ -160,12 +163,13 @@ class Mixer:
                 return song
         return song
 
-    def _song_window(self, rng: np.random.Generator, song: Song, parents: set[str]) -> list[Source]:
+    def song_window(self, rng: np.random.Generator, song: Song, parents: set[str]) -> list[Source]:
         """Read one window of a song's stems of some families, dropping a family at times."""
-        present = {p for p in song.parents.values() if p in parents}
+        # Sorted: the order of a set of words differs from process to process.
+        present = sorted({p for p in song.parents.values() if p in parents})
         kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop}
         if not kept - {"rest"}:  # something must be left to ask for
-            kept = present
+            kept = set(present)
         speed = 1.0
         if rng.random() < 0.5:
             speed = 1 + float(rng.uniform(-self.config.speed, self.config.speed))
@@ -184,7 +188,7 @@ class Mixer:
             for name in names
         ]
 
-    def _clip(self, rng: np.random.Generator, label: str) -> Source:
+    def clip(self, rng: np.random.Generator, label: str) -> Source:
         """Fill a window with a label's clips, one after another with gaps."""
         items: tuple[Clip, ...] = self.corpus.clips[label]
         audio = np.zeros((2, self.samples), dtype=np.float32)
@@ -244,15 +248,19 @@ class Mixer:
                 if name != s.parent
             }
         )
+        names = sorted({s.label for s in askable})
         pools = [list(rng.permutation(families)), list(rng.permutation(fine))]
         chosen: list[str] = []
         parents = {s.parent for s in sources}
         if parents <= set(STEMS) and parents & set(MUSIC):  # all is known, also what is absent
             chosen += MUSIC
             pools = [pools[1] or pools[0], pools[1]]
+        absent = self._absent(families, fine)
         while len(chosen) < config.queries:
-            if self._events and rng.random() < config.absent:
-                chosen.append(str(rng.choice(self._absent(families, fine))))
+            if self._events and rng.random() < config.absent and absent:
+                chosen.append(str(rng.choice(absent)))
+            elif config.joined and len(names) > 1 and rng.random() < config.joined:
+                chosen.append(JOINED.join(str(name) for name in rng.permutation(names)[:2]))
             else:  # each family and each label once, as long as there are any
                 first = int(rng.random() < config.fine)
                 pool = pools[first] or pools[1 - first]
@@ -261,7 +269,8 @@ class Mixer:
 
     def _answers(self, source: Source, query: str) -> bool:
         """Whether a source belongs to what a query asks for."""
-        return query in (source.label, source.parent, *self.wider.get(source.label, ()))
+        names = (source.label, source.parent, *self.wider.get(source.label, ()))
+        return any(part in names for part in query.split(JOINED))
 
     def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:
         present = {*families, *fine}

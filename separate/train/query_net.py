@@ -70,10 +70,14 @@ AUDIO_CARD: dict[str, Any] = {
         {"dataset": "ESC-10 (K. J. Piczak; clips from Freesound)", "licence": "CC-BY-3.0"},
         {"dataset": "Sonic Pi samples", "licence": "CC0-1.0"},
         {"dataset": "Frets on Fire songs (guitar stems)", "licence": "CC-BY-SA-3.0"},
-        {"dataset": "Asterisk core sounds (a speaking woman)", "licence": "CC-BY-SA-3.0"},
+        {
+            "dataset": "Asterisk core sounds (five people speaking)",
+            "licence": "CC-BY-SA-3.0",
+        },
         {"dataset": "notes played by FluidR3 GM and MuseScore General", "licence": "MIT"},
+        {"dataset": "songs that `separate data render` played", "licence": "sharealike"},
     ],
-    "limits": "Singing was heard from four songs only, speech from one woman, and many labels (of"
+    "limits": "Singing was heard from four songs only, speech from five people, and many labels (of"
     " animals, machines, weather) from no sound at all, but through the teacher's classes.",
 }
 
@@ -96,7 +100,7 @@ def train_text_command(options: argparse.Namespace) -> None:
 def train_audio_command(options: argparse.Namespace) -> None:
     """Train the audio tower beside a finished text tower and write both."""
     net, card = load_query_net(options.net)
-    table = _sounds(options.data, options.teacher, options.cache)
+    table = _sounds(options.data, options.corpus, options.teacher, options.cache)
     settings = AudioTraining(
         minutes=options.minutes, learning_rate=options.learning_rate, seed=options.seed
     )
@@ -106,11 +110,11 @@ def train_audio_command(options: argparse.Namespace) -> None:
     log.info("%s: %s", options.out, complete["scores"])
 
 
-def _sounds(data: Path, teacher: Path, cache: Path | None) -> SoundTable:
+def _sounds(data: Path, corpus: Path | None, teacher: Path, cache: Path | None) -> SoundTable:
     """Read the analysed sounds from the cache, or analyse them (ten minutes) and keep them."""
     if cache is not None and cache.exists():
         return SoundTable.load(cache)
-    sounds = list(all_sounds(data))
+    sounds = list(all_sounds(data, corpus))
     table = listen(sounds, load_efficientat(teacher), AudioTowerConfig())
     if cache is not None:
         table.save(cache)
@@ -190,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     audio = commands.add_parser("audio", help="train the audio tower beside the text tower")
     audio.add_argument("--net", type=Path, default=shipped_path(), help="net with the text tower")
     audio.add_argument("--data", type=Path, required=True, help="folder with clips and songs/train")
+    audio.add_argument("--corpus", type=Path, default=None, help="folder of rendered songs")
     audio.add_argument("--teacher", type=Path, required=True, help="EfficientAT's mn04_as .pt file")
     audio.add_argument("--cache", type=Path, default=None, help="file that keeps analysed sounds")
     audio.add_argument("--minutes", type=float, default=AudioTraining.minutes, help="time to train")

@@ -20,6 +20,7 @@ import numpy as np
 from separate.audio import read_audio, resample
 from separate.errors import DataError
 from separate.queries import vocabulary
+from separate.train.corpus.store import SAMPLE_RATE as CACHE_RATE
 
 SAMPLE_RATE = 32_000  # Hz
 WINDOW_SECONDS = 4.0
@@ -29,7 +30,15 @@ _TICKS = 480  # a beat; a beat is half a second
 
 SONIC_PI = Path("/usr/share/sonic-pi/samples")
 FRETS = Path("/usr/share/games/fretsonfire/data/songs")
-ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+ASTERISK = Path("/usr/share/asterisk/sounds")
+# Its voices: folder -> (label, windows at most).
+_VOICES = {
+    "en_US_f_Allison": ("female speech", 400),
+    "es_MX_f_Allison": ("female speech", 100),
+    "fr_CA_f_June": ("female speech", 150),
+    "ru_RU_f_IvrvoiceRU": ("female speech", 150),
+    "it_IT_m_Carlo": ("male speech", 400),
+}
 SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     Path("/usr/share/sounds/sf3/MuseScore_General_Full.sf3"),
@@ -220,21 +229,44 @@ def frets(folder: Path = FRETS) -> Iterator[Sound]:
             yield Sound(window, "distorted guitar", "fretsonfire", held_out=False)
 
 
-def asterisk(folder: Path = ASTERISK, most: int = 400) -> Iterator[Sound]:
-    """Yield a speaking woman: the Debian package asterisk-core-sounds-en-g722 (CC BY-SA 3.0)."""
+def asterisk(folder: Path = ASTERISK) -> Iterator[Sound]:
+    """Yield speaking women and a man: Debian's asterisk-core-sounds-*-g722 (CC BY-SA 3.0)."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         raise DataError("ffmpeg is needed to read g722 speech; install it, or leave speech out")
-    for path in sorted(folder.glob("*.g722"))[:most]:
-        command = [ffmpeg, "-nostdin", "-v", "error", "-f", "g722", "-i", f"file:{path}"]
-        pipe = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True)
-        samples = np.frombuffer(pipe.stdout, np.float32)[None]
-        for window in windows(samples, 16_000):
-            if len(window) > SAMPLE_RATE // 2:
-                yield Sound(window, "female speech", "asterisk", held_out=False)
+    for voice, (label, most) in _VOICES.items():
+        for path in sorted((folder / voice).glob("*.g722"))[:most]:
+            command = [ffmpeg, "-nostdin", "-v", "error", "-f", "g722", "-i", f"file:{path}"]
+            pipe = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True)
+            samples = np.frombuffer(pipe.stdout, np.float32)[None]
+            for window in windows(samples, 16_000):
+                if len(window) > SAMPLE_RATE // 2:
+                    yield Sound(window, label, f"asterisk/{voice}", held_out=False)
 
 
-def soundfont(path: Path, seed: int, takes: int = 4) -> Iterator[Sound]:
+def rendered(folder: Path, most: int = 5) -> Iterator[Sound]:
+    """Yield windows of the stems that `separate data render` wrote.
+
+    Args:
+        folder: Songs of the cache; those that hold unlabelled stems, or were not rendered, are
+            left out.
+        most: Windows a stem, spread over its length.
+    """
+    size = int(WINDOW_SECONDS * CACHE_RATE)
+    for description in sorted(folder.glob("*/song.json")):
+        song = json.loads(description.read_text(encoding="utf-8"))
+        if not song["rendered"]:
+            continue
+        for stem in song["stems"]:
+            samples = np.load(description.parent / f"{stem}.npy", mmap_mode="r")
+            whole = range(0, len(samples) - size, size)
+            for start in whole[:: max(1, -(-len(whole) // most))]:
+                piece = samples[start : start + size].T.astype(np.float32) / 32_767
+                for window in windows(piece, CACHE_RATE):
+                    yield Sound(window, vocabulary.label_of(stem).name, "rendered", held_out=False)
+
+
+def soundfont(path: Path, seed: int, takes: int = 10) -> Iterator[Sound]:
     """Play every General MIDI program and drum label with a soundfont (both are MIT).
 
     Args:
@@ -324,12 +356,13 @@ def _drum_part(label: str, generator: random.Random) -> list[tuple[int, int, int
     ]
 
 
-def all_sounds(data: Path, seed: int = 0) -> Iterator[Sound]:
+def all_sounds(data: Path, corpus: Path | None = None, seed: int = 0) -> Iterator[Sound]:
     """Yield everything that is at hand; sources that are not installed are left out.
 
     Args:
         data: Folder with `clips` and `songs/train`.
-        seed: Of what is rendered.
+        corpus: Folder of rendered songs, or None.
+        seed: Of what soundfonts play.
     """
     sources: list[Callable[[], Iterator[Sound]]] = [
         partial(clips, data / "clips"),
@@ -340,5 +373,7 @@ def all_sounds(data: Path, seed: int = 0) -> Iterator[Sound]:
     ]
     for number, path in enumerate(SOUNDFONTS):
         sources.append(partial(soundfont, path, seed + number))
+    if corpus is not None:
+        sources.append(partial(rendered, corpus))
     for source in sources:
         yield from source()

@@ -1,6 +1,6 @@
 """The training loop, the mixer and the supervised recipe, on a corpus that the tests make."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,43 +13,13 @@ from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.train.data import Corpus, load_clips, load_corpus, load_song
-from separate.train.dev import DevSet
+from separate.train.dev import DevSet, stems_separator
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MUSIC, MixConfig, Mixer
-from separate.train.runs import stems_separator
 from separate.train.supervised import Supervised, SupervisedConfig
+from separate.train.trunk import TrunkConfig
 
-SECONDS = 6
-
-
-def write_song(folder: Path, stems: dict[str, str], licence: str = "free", seed: int = 0) -> None:
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    for label in stems:
-        audio = rng.integers(-3000, 3000, size=(SECONDS * 44100, 2)).astype(np.int16)
-        np.save(folder / f"{label}.npy", audio)
-    info = {"stems": stems, "licence_class": licence, "rendered": False}
-    (folder / "song.json").write_text(json.dumps(info))
-
-
-@pytest.fixture
-def corpus_folder(tmp_path: Path) -> Path:
-    stems = {"lead_vocals": "vocals", "kick": "drums", "snare": "drums", "bass": "bass"}
-    write_song(tmp_path / "songs" / "one", {**stems, "piano": "other"})
-    write_song(tmp_path / "songs" / "two", {**stems, "rest": "rest"}, "nc", seed=1)
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    audio = np.random.default_rng(2).integers(-3000, 3000, (88200, 2)).astype(np.int16)
-    index = {}
-    for label in ("dog_bark", "rain"):
-        np.save(clips / f"{label}.npy", audio)
-        items = [
-            {"name": "001", "start": 0, "stop": 44100},
-            {"name": "002", "start": 44100, "stop": 88200},
-        ]
-        index[label] = {"licence_class": "free", "file": f"{label}.npy", "clips": items}
-    (clips / "clips.json").write_text(json.dumps(index))
-    return tmp_path
+SECONDS = 6  # of the songs of `corpus_folder`
 
 
 def test_corpus_keeps_to_the_licences(corpus_folder: Path) -> None:
@@ -59,7 +29,7 @@ def test_corpus_keeps_to_the_licences(corpus_folder: Path) -> None:
     assert [song.name for song in every.songs] == ["two"]
     with pytest.raises(DataError, match="unknown licence"):
         load_corpus([corpus_folder], ("fre",))
-    with pytest.raises(DataError, match="no songs or clips"):
+    with pytest.raises(DataError, match="no songs or clips of licence research"):
         load_corpus([corpus_folder / "songs"], ("research",))
     with pytest.raises(DataError, match="no such folder"):
         load_corpus([corpus_folder / "missing"])
@@ -77,6 +47,24 @@ def test_damaged_songs_and_clips_are_named(corpus_folder: Path) -> None:
     index.write_text("{")
     with pytest.raises(DataError, match="damaged clips"):
         load_clips(index, {"free"})
+
+
+def test_one_damaged_song_among_others_is_skipped_and_named(corpus_folder: Path) -> None:
+    (corpus_folder / "songs" / "one" / "kick.npy").write_bytes(b"no array")
+    (corpus_folder / "clips" / "1.npy").unlink()
+    corpus = load_corpus([corpus_folder], ("free", "nc"))
+    assert [song.name for song in corpus.songs] == ["two"] and not corpus.clips
+    assert len(corpus.skipped) == 2 and "one: damaged song" in corpus.skipped[0]
+    with pytest.raises(DataError, match=r"1 damaged, the first: .*one"):
+        load_corpus([corpus_folder / "songs" / "one"])
+
+
+def test_an_empty_and_an_unlabelled_folder_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="empty; give a folder that `separate data cache`"):
+        load_corpus([tmp_path])
+    (tmp_path / "take 1.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no labels .* run `separate data cache"):
+        load_corpus([tmp_path])
 
 
 @pytest.fixture
@@ -114,7 +102,7 @@ def test_an_absent_source_is_silent(corpus_folder: Path) -> None:
     assert not batch.targets[0, 3:].abs().any()
 
 
-def test_something_is_left_to_ask_for(tmp_path: Path) -> None:
+def test_something_is_left_to_ask_for(tmp_path: Path, write_song: Callable) -> None:
     write_song(tmp_path / "songs" / "rock", {"distorted_guitar": "other", "rest": "rest"})
     mixer = Mixer(load_corpus([tmp_path]), MixConfig(frames=64, drop=0.9))
     labels = {label for row in mixer.batch(range(8)).labels for label in row}
@@ -125,6 +113,15 @@ def test_what_is_known_whole_is_shared_out(corpus_folder: Path) -> None:
     mixer = Mixer(load_corpus([corpus_folder / "songs"]), MixConfig(frames=64, event=0.0))
     batch = mixer.batch(range(4))
     assert batch.shared.all() and all(row[:3] == MUSIC for row in batch.labels)
+
+
+def test_captions_are_joined_when_clips_are_mixed(corpus_folder: Path) -> None:
+    corpus = load_corpus([corpus_folder / "clips"])
+    batch = Mixer(corpus, MixConfig(frames=64, queries=2, joined=1.0)).batch([0, 1])
+    for row, targets, mixture in zip(batch.labels, batch.targets, batch.mixture, strict=True):
+        assert {part for label in row for part in label.split(" + ")} == {"dog_bark", "rain"}
+        for target in targets:  # both sources are asked for: all there is
+            torch.testing.assert_close(target, mixture)
 
 
 def vectors(corpus: Corpus) -> dict[str, Tensor]:
@@ -152,6 +149,18 @@ def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> 
         torch.testing.assert_close(value, before[name])
 
 
+def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
+    tune = TrunkConfig(tune="film")
+    made = Supervised(net, mixer, vectors(mixer.corpus), SupervisedConfig(), trunk=tune)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    train(made, LoopConfig(steps=2, batch=1, warmup=1, rate=1e-3), tmp_path / "run", log=str)
+    moved = {n for n, value in net.state_dict().items() if not torch.equal(value, before[n])}
+    assert moved and all(".film." in name or ".norms." in name for name in moved)
+    assert not any("running" in name for name in moved)
+
+
 def test_a_model_in_training_can_be_scored() -> None:
     net = QueryUNet(UNetConfig()).eval()  # with gradients, as the averaged model
     stems = stems_separator(net)(torch.randn(2, 30000))
@@ -169,6 +178,8 @@ def test_resuming_equals_going_on(mixer: Mixer, tmp_path: Path) -> None:
 
 class Tiny:
     """The smallest recipe."""
+
+    name = "tiny"
 
     def __init__(self, width: int = 1) -> None:
         self.model = nn.Linear(width, 1)
@@ -207,6 +218,24 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     train(Tiny(), LoopConfig(steps=1), tmp_path, log=str)
     with pytest.raises(DataError, match="another configuration"):
         train(Tiny(width=2), LoopConfig(steps=2), tmp_path, log=str)
+
+
+def test_a_checkpoint_of_another_recipe_or_seed_is_refused(tmp_path: Path) -> None:
+    train(Tiny(), LoopConfig(steps=1), tmp_path, log=str)
+    with pytest.raises(DataError, match="another configuration"):
+        train(Tiny(), LoopConfig(steps=2, seed=1), tmp_path, log=str)
+    other = Tiny()
+    other.name = "other"
+    with pytest.raises(DataError, match="another configuration"):
+        train(other, LoopConfig(steps=2), tmp_path, log=str)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    train(Tiny(), LoopConfig(steps=1), tmp_path, log=str)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"checkpoint.pt: damaged"):
+        train(Tiny(), LoopConfig(steps=2), tmp_path, log=str)
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(

@@ -1,0 +1,99 @@
+"""Recipes by name: what a plan makes of a corpus and a model.
+
+In: a plan. Out: a recipe for the loop, ready but for the calibration of a fresh model.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from torch import nn
+
+from separate.errors import DataError
+from separate.models.unet import QueryUNet
+from separate.queries import Encoder
+from separate.tagging import open_tagger
+from separate.train.anchors import AnchorMixer, Anchors, Miner
+from separate.train.data import Corpus, load_corpus
+from separate.train.listeners import open_listener
+from separate.train.loop import Recipe
+from separate.train.mixing import Mixer
+from separate.train.mixtures import MixtureMixer
+from separate.train.phrases import PhraseBook, phrases_of, wider_labels
+from separate.train.supervised import Supervised
+from separate.train.trunk import QueryTrunk
+from separate.train.weak import RECIPES, Weak
+
+if TYPE_CHECKING:
+    from separate.train.runs import Plan
+
+Evaluate = Callable[[nn.Module], dict[str, float]]
+
+
+class Calibrated(Recipe, Protocol):
+    """A recipe whose model's normalisations can be fitted before the first step."""
+
+    def calibrate(self) -> None:
+        """Fit the normalisations to some examples."""
+
+
+def build(
+    plan: "Plan",
+    corpus: Corpus,
+    model: QueryUNet,
+    encoder: Encoder,
+    seed: int,
+    evaluate: Evaluate,
+    device: str,
+) -> Calibrated:
+    """Make the recipe that a plan names.
+
+    Args:
+        plan: The run's settings.
+        corpus: What to train on.
+        model: What to train.
+        encoder: The query net whose vectors condition it.
+        seed: Of the examples.
+        evaluate: Scores a model.
+        device: Where to train.
+
+    Raises:
+        DataError: The corpus does not suit the recipe.
+        QueryError: There is no such listener.
+        SettingsError: There is no such tagger.
+    """
+    phrases = PhraseBook(encoder)
+    if plan.recipe == "supervised":
+        mixer = Mixer(corpus, plan.mix, seed, wider_labels(corpus))
+        return Supervised(
+            model, mixer, phrases, plan.supervised, trunk=plan.trunk, evaluate=evaluate,
+            device=device,
+        )  # fmt: skip
+    trunk = QueryTrunk(model, plan.trunk)
+    if plan.recipe == "anchors":
+        anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)
+        return Anchors(trunk, anchors, phrases, evaluate=evaluate, device=device)
+    config = RECIPES[plan.recipe]
+    return Weak(
+        trunk,
+        phrases,
+        name=plan.recipe,
+        mixer=MixtureMixer(corpus, plan.mixtures, seed),
+        singles=_singles(plan, corpus, seed) if config.supervised_weight else None,
+        listener=open_listener(plan.listener, device) if config.contrastive_weight else None,
+        evaluate=evaluate,
+        device=device,
+    )
+
+
+def _singles(plan: "Plan", corpus: Corpus, seed: int) -> MixtureMixer:
+    """Make the mixer of single sources, of a folder of its own or of what has a single label."""
+    if plan.singles:
+        corpus = load_corpus(plan.singles, plan.licences, exclude=plan.dev)
+    clips = {label: clips for label, clips in corpus.clips.items() if len(phrases_of(label)) == 1}
+    if not clips and not corpus.songs:
+        raise DataError(
+            "semi needs single sources beside the mixtures: give a folder of clips by label"
+            " with --singles"
+        )
+    return MixtureMixer(replace(corpus, clips=clips), replace(plan.mixtures, sources=1), seed)

@@ -1,0 +1,84 @@
+"""What a run starts from: random weights, Spleeter's open nets, or a query model.
+
+In: a name and the query net that will condition the separator. Out: a model, with what its card
+must carry on.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from separate.errors import DataError
+from separate.models import registry
+from separate.models.spleeter import Spleeter, SpleeterUNet
+from separate.models.unet import QueryUNet, UNetConfig
+from separate.queries import Encoder
+from separate.queries.vocabulary import ancestors, labels, training_captions
+from separate.weights import fetch, models_dir
+
+_SPLEETER_NOTICE = (
+    "Started from Spleeter's pretrained 2stems model, Copyright (c) 2019-present Deezer SA, MIT."
+)
+_VOICES = ("vocals", "speech")  # labels below these open the gate to the voice net
+_BACKING = "accompaniment"  # the label of all but the voice
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to start from."""
+
+    model: QueryUNet
+    fresh: bool = False  # its normalisations must be fitted to mixtures before the first step
+    licence: str = "MIT"  # that its weights came with
+    notices: tuple[str, ...] = ()
+    trained_on: tuple[dict[str, Any], ...] = ()
+
+
+def initial(name: str, encoder: Encoder) -> Start:
+    """Return the model to start from.
+
+    Args:
+        name: "random", "spleeter-2stems", or the name or path of a query model.
+        encoder: The query net whose vectors will condition it.
+
+    Raises:
+        DataError: The model is none that answers queries.
+        WeightsError: Spleeter's weights can't be fetched.
+    """
+    if name not in ("random", "spleeter-2stems"):
+        loaded, card = registry.load(registry.find(name, [models_dir()]))
+        if not isinstance(loaded, QueryUNet):
+            raise DataError(f"--init {name}: not a query model; take default or spleeter-2stems")
+        return Start(loaded, False, card.licence, card.notices, card.trained_on)
+    model = QueryUNet(UNetConfig(query_dim=encoder.dim))
+    fit_gate(model, encoder)
+    if name == "random":
+        return Start(model, fresh=True)
+    opened, _ = registry.load(fetch("spleeter-2stems"))
+    assert isinstance(opened, Spleeter)
+    model.voice.load_state_dict(opened.nets["vocals"].state_dict())
+    accompaniment = opened.nets["accompaniment"]
+    assert isinstance(accompaniment, SpleeterUNet)
+    model.music.start_from(accompaniment)
+    return Start(model, fresh=True, notices=(_SPLEETER_NOTICE,))
+
+
+def fit_gate(model: QueryUNet, encoder: Encoder) -> None:
+    """Open the gate to the voice net for phrases that mean a voice, or all but the voice.
+
+    Ridge regression from the vectors of every label's training captions to the gate's logits.
+    """
+    names = list(labels())
+    voice = [bool(set(ancestors(name)) & set(_VOICES)) for name in names]
+    backing = [name == _BACKING for name in names]
+    wanted = 12.0 * torch.tensor([voice, backing], dtype=torch.float32).T - 6.0
+    rows = [encoder.embed_text(training_captions(labels()[name])) for name in names]
+    vectors = torch.cat(rows)
+    targets = torch.cat([wanted[i].expand(len(row), -1) for i, row in enumerate(rows)])
+    design = torch.cat([vectors, torch.ones(len(vectors), 1)], dim=1)
+    weights = torch.tensor([1.0 / len(row) for row in rows for _ in row])[:, None]
+    gram = design.T @ (design * weights) + 1e-3 * torch.eye(design.shape[1])
+    solution = torch.linalg.solve(gram, design.T @ (targets * weights))
+    model.gate.weight.data = solution[:-1].T.clone()
+    model.gate.bias.data = solution[-1].clone()

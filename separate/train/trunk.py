@@ -1,0 +1,139 @@
+"""What of a network a recipe trains, and how fast: one interface for all recipes.
+
+In: a network. Out: masks' logits in bands for mixtures and queries, and groups of parameters.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from separate.models.small_unet import SmallUNet
+from separate.models.unet import Features, QueryUNet, music_input
+
+TUNE = ("all", "film")
+_FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
+
+
+class Trunk(Protocol):
+    """What recipes ask of a network."""
+
+    model: nn.Module
+
+    def encode(self, magnitude: Tensor) -> Any:
+        """Compute what all queries share of magnitudes `(batch, channels, frames, 2049)`."""
+
+    def decode(self, features: Any, query: Tensor) -> Tensor:
+        """Return a mask's logits `(batch, channels, frames, 512)` for queries `(batch, dim)`."""
+
+    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
+        """Fit the normalisations' statistics to magnitudes and queries `(batch, dim)`."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return optimiser groups: `params`, and `multiple` of the learning rate."""
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """What is trained, at which multiples of the learning rate."""
+
+    tune: str = "all"  # "film": only normalisations and FiLM layers, to adapt a trained model
+    encoder_multiple: float = 0.5  # of the learning rate, for the music trunk's encoder
+    film_multiple: float = 5.0  # for FiLM layers
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A mixture as the conditioned U-Net's decoder needs it."""
+
+    features: Features
+    voice: Tensor  # the voice net's mask, (batch, 2, frames, 2049)
+
+
+class QueryTrunk:
+    """The music trunk of the conditioned U-Net.
+
+    Guard against forgetting: the voice net, which knows 25,000 songs, is left as it is, and so are
+    the statistics of all normalisations.
+    """
+
+    def __init__(self, model: QueryUNet, config: TrunkConfig | None = None) -> None:
+        """Mark what learns.
+
+        Raises:
+            ValueError: `tune` is none of `TUNE`.
+        """
+        self.model, self.config = model, config or TrunkConfig()
+        if self.config.tune not in TUNE:
+            raise ValueError(f"unknown part {self.config.tune!r}; take {' or '.join(TUNE)}")
+        model.eval().requires_grad_(False)  # no dropout, fixed statistics
+        for group in self.groups():
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
+
+    def encode(self, magnitude: Tensor) -> Heard:
+        """See `Trunk`."""
+        with torch.no_grad():  # the voice net is not trained
+            voice = self.model.voice_mask(magnitude)
+        return Heard(self.model.music.encode(music_input(magnitude, voice)), voice)
+
+    def decode(self, features: Heard, query: Tensor) -> Tensor:
+        """See `Trunk`."""
+        return self.model.music.decode(features.features, query)
+
+    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
+        """See `Trunk`."""
+        with torch.no_grad():
+            seen = music_input(magnitude, self.model.voice_mask(magnitude))
+        self.model.music.calibrate(seen, query)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the music trunk's parameters layer by layer with their rate multiples.
+
+        With fixed statistics nothing catches a layer whose output drifts, and Adam moves all
+        weights alike, so that what a step does to an output grows with the number of inputs; the
+        rate falls with it (Yang et al., 2022).
+        """
+        config, music = self.config, self.model.music
+        groups: list[dict[str, Any]] = [
+            {"params": list(music.film.parameters()), "multiple": config.film_multiple},
+            {"params": list(music.norms.parameters()), "multiple": 1.0},
+            {"params": list(music.encoder.norms.parameters()), "multiple": config.encoder_multiple},
+        ]
+        if config.tune == "film":
+            return groups
+        groups.append({"params": list(music.head.parameters()), "multiple": 1.0})
+        for conv in music.convs:
+            inputs = conv.in_channels * 25 / 4  # of one output of a transposed one
+            groups.append({"params": list(conv.parameters()), "multiple": _slower(inputs)})
+        for conv in music.encoder.convs:
+            multiple = config.encoder_multiple * _slower(conv.in_channels * 25)
+            groups.append({"params": list(conv.parameters()), "multiple": multiple})
+        return groups
+
+
+class SmallTrunk:
+    """All of a small U-Net, at one rate."""
+
+    def __init__(self, model: SmallUNet) -> None:
+        self.model = model
+
+    def encode(self, magnitude: Tensor) -> Features:
+        """See `Trunk`."""
+        return self.model.encode(magnitude)
+
+    def decode(self, features: Features, query: Tensor) -> Tensor:
+        """See `Trunk`."""
+        return self.model.decode(features, query)
+
+    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
+        """See `Trunk`; layer normalisation keeps no statistics."""
+
+    def groups(self) -> list[dict[str, Any]]:
+        """See `Trunk`."""
+        return [{"params": list(self.model.parameters()), "multiple": 1.0}]
+
+
+def _slower(inputs: float) -> float:
+    return min(1.0, _FULL_RATE_INPUTS / inputs)

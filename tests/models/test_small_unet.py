@@ -1,0 +1,26 @@
+import torch
+
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
+
+
+def test_a_mask_for_each_query() -> None:
+    net = SmallUNet(SmallUNetConfig(query_dim=8, channels=2)).eval()
+    mask = net(torch.rand(2, 2, 64, 2049), torch.randn(2, 8))
+    assert mask.shape == (2, 2, 64, 2049)
+    assert (mask > 0).all() and (mask < 1).all()
+
+
+def test_an_example_does_not_depend_on_its_batch() -> None:
+    net = SmallUNet().train()
+    magnitude, query = torch.rand(2, 1, 64, 2049), torch.randn(2, 128)
+    together = net(magnitude, query)
+    torch.testing.assert_close(together[:1], net(magnitude[:1], query[:1]), atol=1e-5, rtol=0)
+
+
+def test_query_reaches_the_mask_after_a_step() -> None:
+    torch.manual_seed(0)
+    net = SmallUNet()
+    magnitude, query = torch.rand(1, 1, 64, 2049), torch.randn(1, 128)
+    net(magnitude, query).sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name

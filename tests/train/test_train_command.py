@@ -1,0 +1,120 @@
+"""`separate train ...` end to end on tiny data: each recipe resumes and its model separates."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from typer.testing import CliRunner
+
+from separate import Separator, Settings
+from separate.cli import app
+
+RECIPES: dict[str, list[str]] = {
+    "supervised": ["--joined", "0.3"],
+    "unsupervised": [],
+    "weak": [],
+    "semi": ["--sources", "1"],
+    "anchors": ["--condition", "name"],
+}
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, [str(part) for part in arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def clips(tmp_path: Path, write_clips: Callable) -> Path:
+    write_clips(tmp_path / "clips", ("dog_bark", "rain", "flute"))
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_a_recipe_trains_resumes_and_its_model_separates(
+    recipe: str, clips: Path, tmp_path: Path
+) -> None:
+    common = ["--run", tmp_path / "run", "--init", "random", "--batch", "1", "--frames", "64"]
+    once = ["train", recipe, clips, *common, *RECIPES[recipe], "--precision", "float16"]
+    assert "step 1 " in run(*once, "--steps", "1")
+    output = run(*once, "--steps", "2")
+    assert "step 2 " in output and "step 1 " not in output  # it went on, it did not start again
+    model = tmp_path / "run" / "mine.safetensors"
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert card["extra"]["recipe"] == recipe and card["query_encoder"] == "embedded"
+    assert output.strip().endswith(str(model))
+    mixture = torch.randn(2, 44100) * 0.1
+    result = Separator(Settings(model=str(model))).separate(mixture, 44100, ["rain"])
+    total = result.estimates["rain"] + result.residual
+    torch.testing.assert_close(total, mixture, atol=1e-4, rtol=0)
+
+
+def test_resuming_is_bit_exact(clips: Path, tmp_path: Path) -> None:
+    def train(run_name: str, steps: int) -> None:
+        run(
+            "train", "weak", clips, "--run", tmp_path / run_name, "--init", "random",
+            "--batch", "1", "--frames", "64", "--steps", steps, "--precision", "float32",
+        )  # fmt: skip
+
+    train("whole", 2)
+    train("parts", 1)
+    train("parts", 2)
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for name in ("whole", "parts")
+    )
+    for name, value in whole["model"].items():
+        assert torch.equal(value, parts["model"][name]), name
+    files = [tmp_path / name / "mine.safetensors" for name in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_users_own_folder_adapts_the_default_model(tmp_path: Path) -> None:
+    song = tmp_path / "mine" / "song"
+    song.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for stem in ("vocals", "drums", "bass", "other"):
+        soundfile.write(song / f"{stem}.wav", rng.normal(0, 0.05, (7 * 44100, 2)), 44100)
+    (tmp_path / "mine" / "broken").mkdir()
+    for stem in ("vocals", "drums", "bass", "other"):
+        (tmp_path / "mine" / "broken" / f"{stem}.wav").write_bytes(b"no audio")
+    output = run(
+        "train", "adapt", tmp_path / "mine", "--run", tmp_path / "run", "--steps", "1",
+        "--batch", "1", "--precision", "float32",
+    )  # fmt: skip
+    assert "skipped: " in output and "broken" in output and "1 songs" in output
+    from separate.models import registry
+
+    start, start_card = registry.load(registry.find("default"))
+    tuned, card = registry.load(tmp_path / "run" / "adapted.safetensors")
+    old = start.state_dict()
+    moved = {n for n, value in tuned.state_dict().items() if not torch.equal(value, old[n])}
+    assert moved and all(".film." in name or ".norms." in name for name in moved)
+    assert card.initialised_from == "default" and card.licence == "research use only"
+    assert set(start_card.notices) <= set(card.notices)
+    assert len(card.trained_on) == len(start_card.trained_on) + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["weak", "--frames", "100"], "multiple of 64"),
+        (["weak", "--listener", "nobody"], "no query net"),
+        (["anchors", "--condition", "smell"], "take tags or name"),
+        (["supervised", "--tune", "half"], "take all or film"),
+        (["supervised", "--device", "cuda:77"], "not usable here"),
+        (["supervised", "--dev", "nowhere"], "no such song"),
+    ],
+)
+def test_bad_settings_are_one_line(
+    arguments: list[str], message: str, clips: Path, tmp_path: Path
+) -> None:
+    recipe, *options = arguments
+    line = ["train", recipe, str(clips), "--run", str(tmp_path / "r"), "--init", "random", *options]
+    result = CliRunner().invoke(app, line)
+    assert result.exit_code == 1
+    assert message in result.output and "Traceback" not in result.output

@@ -1,0 +1,184 @@
+"""The recipes that learn from mixtures, on the small U-Net and made-up sounds."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.queries import load_encoder
+from separate.train.data import load_corpus
+from separate.train.listeners import EncoderListener, TaggerListener, class_of, open_listener
+from separate.train.loop import LoopConfig, train
+from separate.train.mixtures import MixtureConfig, MixtureMixer
+from separate.train.phrases import PhraseBook
+from separate.train.trunk import SmallTrunk
+from separate.train.weak import RECIPES, Weak, WeakConfig
+
+LABELS = ("dog_bark", "rain", "flute")
+TINY = SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)
+
+
+class Bright:
+    """Hears a phrase as the share of energy above 1 kHz, or below."""
+
+    name = "bright"
+
+    def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
+        spectrum = torch.fft.rfft(waveform).abs().square()
+        split = round(1000 / sample_rate * waveform.shape[-1])
+        share = spectrum[:, split:].sum(1) / (spectrum.sum(1) + 1e-9)
+        signs = torch.tensor([1.0 if phrase == "flute" else -1.0 for phrase in phrases])
+        return 10 * share[:, None] * signs
+
+
+@pytest.fixture
+def mixers(tmp_path: Path, write_clips: Callable) -> tuple[MixtureMixer, MixtureMixer]:
+    write_clips(tmp_path / "clips", LABELS)
+    corpus = load_corpus([tmp_path / "clips"])
+    config = {"frames": 64, "channels": 1}
+    return (
+        MixtureMixer(corpus, MixtureConfig(sources=2, **config)),
+        MixtureMixer(corpus, MixtureConfig(sources=1, **config)),
+    )
+
+
+def recipe(
+    mixers: tuple[MixtureMixer, MixtureMixer], name: str, config: WeakConfig | None = None
+) -> Weak:
+    torch.manual_seed(0)
+    phrases = PhraseBook(load_encoder("embedded"))
+    return Weak(
+        SmallTrunk(SmallUNet(TINY)),
+        phrases,
+        name=name,
+        config=config,
+        mixer=mixers[0],
+        singles=mixers[1],
+        listener=Bright(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("unsupervised", {"unsupervised": 5.0}),
+        ("weak", {"unsupervised": 5.0, "consistency": 5.0, "contrastive": 0.5}),
+        (
+            "semi",
+            {"unsupervised": 5.0, "consistency": 5.0, "contrastive": 0.5, "supervised": 5.0},
+        ),
+        ("mix-and-separate", {"supervised": 5.0}),
+    ],
+)
+def test_the_total_is_the_papers_sum(mixers: tuple, name: str, terms: dict[str, float]) -> None:
+    made = recipe(mixers, name)
+    loss, parts = made.loss([0, 1])
+    assert set(parts) == {"loss", *terms}
+    expected = sum(weight * parts[term] for term, weight in terms.items())
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
+    loss.backward()
+    for parameter in made.model.parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
+
+
+def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
+    """Masks of one where a phrase is all there is: both L1 losses are those of the rest."""
+    made = recipe(mixers, "weak")
+
+    class One:
+        model = made.model
+
+        def encode(self, magnitude: Tensor) -> Tensor:
+            return magnitude
+
+        def decode(self, features: Tensor, query: Tensor) -> Tensor:
+            return torch.full((*features.shape[:3], 512), 30.0)
+
+    made.trunk = One()  # type: ignore[assignment]
+    batch = mixers[0].batch([0])
+    scale = 1022 / 4096
+    whole, parts = scale * batch.whole.abs(), scale * batch.parts.abs()
+    weight = whole.log1p().clamp(1e-3, 10)
+    wanted = sum(float((weight * (whole - parts[:, n]).abs()).mean()) for n in range(2))
+    assert made.loss([0])[1]["unsupervised"] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_contrastive_loss_moves_estimates_towards_their_phrases(mixers: tuple) -> None:
+    only = WeakConfig(0.0, 0.0, 1.0)
+    made = recipe(mixers, "weak", only)
+    before = made.loss([0, 1])[1]["contrastive"]
+    optimiser = torch.optim.Adam(made.model.parameters(), 3e-3)
+    for _ in range(25):
+        loss, _ = made.loss([0, 1])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert made.loss([0, 1])[1]["contrastive"] < before - 0.05
+
+
+def test_the_loop_lowers_the_loss(mixers: tuple, tmp_path: Path) -> None:
+    made = recipe(mixers, "mix-and-separate")
+    first = made.loss([0, 1, 2, 3])[1]["loss"]
+    train(made, LoopConfig(steps=50, batch=2, rate=5e-3, warmup=1), tmp_path / "r", log=str)
+    assert made.loss([0, 1, 2, 3])[1]["loss"] < 0.8 * first
+
+
+def test_what_a_loss_needs_must_be_given(mixers: tuple) -> None:
+    trunk, phrases = SmallTrunk(SmallUNet(TINY)), PhraseBook(load_encoder("embedded"))
+    with pytest.raises(ValueError, match="listener"):
+        Weak(trunk, phrases, name="weak", mixer=mixers[0])
+    with pytest.raises(ValueError, match="single sources"):
+        Weak(trunk, phrases, name="mix-and-separate")
+    with pytest.raises(ValueError, match="mixer"):
+        Weak(trunk, phrases, name="unsupervised")
+    assert set(RECIPES) == {"unsupervised", "weak", "semi", "mix-and-separate"}
+
+
+def test_our_own_query_net_listens_at_its_temperature() -> None:
+    encoder = load_encoder("embedded")
+    listener = EncoderListener(encoder)
+    sound = (0.1 * torch.sin(torch.arange(44100) * 0.05))[None].requires_grad_()
+    found = listener.similarity(sound, 44100, ["flute", "dog_bark"])
+    texts = encoder.embed_text(["the sound of flute", "the sound of dog bark"])
+    wanted = encoder.embed_audio(sound, 44100) @ texts.T / 0.07
+    torch.testing.assert_close(found, wanted)
+    found[0, 0].backward()
+    assert sound.grad is not None and sound.grad.abs().max() > 0
+    assert all(p.grad is None for p in encoder.net.parameters())
+
+
+def test_a_tagger_listens_by_its_classes() -> None:
+    from separate.models.tagger import Tagger
+    from separate.queries.vocabulary import audioset_classes
+
+    torch.manual_seed(0)
+    net = Tagger()
+    listener = TaggerListener(net, "random", {"rooster": "Chicken, rooster"})
+    sound = (0.1 * torch.randn(2, 32000)).requires_grad_()
+    found = listener.similarity(sound, 32000, ["flute", "rooster"])
+    names = audioset_classes()
+    rows = [names.index("Flute"), names.index("Chicken, rooster")]
+    wanted = net(sound * (0.5 / sound.detach().abs().amax(1, keepdim=True)))[0][:, rows]
+    torch.testing.assert_close(found, wanted)
+    found[0, 0].backward()
+    assert sound.grad is not None and sound.grad[0].abs().max() > 0
+
+
+def test_the_class_of_a_phrase() -> None:
+    from separate.queries.vocabulary import audioset_classes
+
+    names = audioset_classes()
+    assert names[class_of("saxophone")] == "Saxophone"
+    assert names[class_of("dog_bark")] in ("Dog", "Bark")
+    assert names[class_of("Bark")] == "Bark"
+
+
+def test_the_shared_tagger_opens_as_a_listener(shared_data: Path) -> None:
+    listener = open_listener(str(shared_data / "audioset" / "mn04_as_mAP_432.pt"))
+    assert isinstance(listener, TaggerListener)
+    noise = torch.randn(1, 44100) * 0.1
+    assert math.isfinite(float(listener.similarity(noise, 44100, ["rain"])[0, 0]))

@@ -1,0 +1,42 @@
+"""A step of the weak recipe that LAION-CLAP (with random weights) listens to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from test_clap import checkpoint, needs_extra, package  # noqa: F401 - fixtures
+
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.queries import load_encoder
+from separate.train.data import load_corpus
+from separate.train.listeners import EncoderListener, open_listener
+from separate.train.mixtures import MixtureConfig, MixtureMixer
+from separate.train.phrases import PhraseBook
+from separate.train.trunk import SmallTrunk
+from separate.train.weak import Weak, WeakConfig
+
+
+@needs_extra
+def test_a_weak_step_with_clap(
+    checkpoint: Path,  # noqa: F811
+    tmp_path: Path,
+    write_clips: Callable,
+    monkeypatch,
+) -> None:
+    monkeypatch.setenv("SEPARATE_CACHE", str(tmp_path / "cache"))
+    write_clips(tmp_path / "clips", ("dog_bark", "rain", "flute"))
+    listener = open_listener(str(checkpoint))
+    assert isinstance(listener, EncoderListener)
+    torch.manual_seed(0)
+    made = Weak(
+        SmallTrunk(SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8)))),
+        PhraseBook(load_encoder("embedded")),
+        config=WeakConfig(0.0, 0.0, 1.0),
+        mixer=MixtureMixer(load_corpus([tmp_path / "clips"]), MixtureConfig(frames=64, channels=1)),
+        listener=listener,
+    )
+    loss, parts = made.loss([0])
+    assert parts["contrastive"] > 0
+    loss.backward()
+    gradient = made.model.head.weight.grad
+    assert gradient is not None and torch.isfinite(gradient).all() and gradient.abs().max() > 0

@@ -1,0 +1,51 @@
+"""What `test_processes` starts under torchrun: ten steps of a recipe; not a test itself."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.unet import QueryUNet, UNetConfig
+from separate.queries import load_encoder
+from separate.train import processes
+from separate.train.data import load_corpus
+from separate.train.listeners import EncoderListener
+from separate.train.loop import LoopConfig, Recipe, train
+from separate.train.mixing import MixConfig, Mixer
+from separate.train.mixtures import MixtureConfig, MixtureMixer
+from separate.train.phrases import PhraseBook, wider_labels
+from separate.train.supervised import Supervised, SupervisedConfig
+from separate.train.trunk import SmallTrunk
+from separate.train.weak import Weak
+
+
+def main(name: str, data: str, run: str, batch: str) -> None:
+    processes.join("cpu")
+    torch.set_num_threads(1)
+    torch.manual_seed(processes.rank())  # the first process's weights must go to all
+    corpus = load_corpus([Path(data)])
+    encoder = load_encoder("embedded")
+    phrases = PhraseBook(encoder)
+    recipe: Recipe
+    if name == "supervised":
+        mixer = Mixer(corpus, MixConfig(frames=64, clips=0.5), 0, wider_labels(corpus))
+        net = QueryUNet(UNetConfig(film_dim=16))
+        recipe = made = Supervised(net, mixer, phrases, SupervisedConfig())
+        made.calibrate()
+    else:
+        small = SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16))
+        mixtures = MixtureMixer(corpus, MixtureConfig(frames=64, channels=1))
+        listener = EncoderListener(encoder)
+        recipe = Weak(SmallTrunk(small), phrases, mixer=mixtures, listener=listener)
+    for steps in (1, 10):  # the second call resumes the first one's run
+        config = LoopConfig(steps=steps, batch=int(batch), minutes=60)
+        train(recipe, config, Path(run), log=lambda line: None)
+        if processes.rank() == 0:
+            shutil.copy(Path(run) / "checkpoint.pt", Path(run) / f"step{steps}.pt")
+    processes.leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
