@@ -29,6 +29,7 @@ from separate.record import sha256_of
 
 SEPARATED, TRUE = "separated", "true"
 _PLAIN, _GUARDED = "plain", "guarded"
+_CUTS = {"rms-vad": "RMS-VAD", "whisper": "Whisper's windows", "auto": "cut by its size"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Way:
     """One way to transcribe a song."""
 
     audio: str  # what Whisper hears: mixture, vocals, blend; auto: by its size
-    segmentation: str  # whisper, rms-vad
+    segmentation: str  # whisper, rms-vad; auto: by its size
     vocals: str = SEPARATED  # or true: the stem itself
 
     @property
@@ -45,12 +46,11 @@ class Way:
         if self == DEFAULT:
             return "by default"
         heard = f"true {self.audio}" if self.vocals == TRUE else self.audio
-        cut = "RMS-VAD" if self.segmentation == "rms-vad" else "Whisper's windows"
-        return f"{heard}, {cut}"
+        return f"{heard}, {_CUTS[self.segmentation]}"
 
 
 BASELINE = Way("mixture", "whisper")
-DEFAULT = Way("auto", "rms-vad")  # what `separate lyrics` does
+DEFAULT = Way("auto", "auto")  # what `separate lyrics` does
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class Transcriber:
         self.recogniser = recogniser or Recogniser(
             find_whisper(self.settings.whisper, self.settings.language), self.settings
         )
+        self.settings = self.recogniser.settled(self.settings)
         self._separator = separator
 
     def transcribe(
@@ -124,7 +125,7 @@ class Transcriber:
         settings = self.settings
         if not isinstance(source, np.ndarray):
             probe(source)  # what can't be read fails before models are loaded
-        if vocals is None and needs_vocals(settings, self.recogniser):
+        if vocals is None and needs_vocals(settings):
             vocals = Vocals(separator=self._load_separator(), name=settings.model)
         if isinstance(source, np.ndarray):
             if sample_rate is None:
@@ -205,8 +206,7 @@ class Transcriber:
         return "line times" if line_spans is not None else self.settings.segmentation
 
     def _audio(self, prepared: Prepared) -> str:
-        audio = self.recogniser.audio_for(self.settings)
-        return audio if prepared.tracks.vocals is not None else "mixture"
+        return self.settings.audio if prepared.tracks.vocals is not None else "mixture"
 
     def _language(self, prepared: Prepared, spans: Sequence[Span], audio: str) -> str:
         """The code that was given, or what the loudest segments are in."""
@@ -287,12 +287,10 @@ def transcribe(
     return Transcriber(settings).transcribe(source, **options)
 
 
-def needs_vocals(settings: LyricsSettings, recogniser: Recogniser) -> bool:
+def needs_vocals(settings: LyricsSettings) -> bool:
     """Whether anything but Whisper alone on the mixture is asked for."""
     return (
-        settings.guards.is_on
-        or settings.segmentation == "rms-vad"
-        or recogniser.audio_for(settings) != "mixture"
+        settings.guards.is_on or settings.segmentation == "rms-vad" or settings.audio != "mixture"
     )
 
 

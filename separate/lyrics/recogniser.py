@@ -7,6 +7,7 @@ import difflib
 import pickle
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 30.0  # that Whisper hears at once
 _SEED = 0  # of drawn tokens: the same file gives the same text
-_AUDIO_BY_WIDTH = {384: "mixture", 512: "blend", 768: "blend"}  # of the encoder: tiny, base, small
-_AUDIO_OF_LARGE = "vocals"
+# What is heard, and how it is cut, by the width of the encoder: of tiny, base, small.
+_BY_WIDTH = {384: ("blend", "whisper"), 512: ("blend", "rms-vad"), 768: ("blend", "rms-vad")}
+_OF_LARGE = ("vocals", "rms-vad")
 
 
 def find_whisper(name: str | None, language: str | None = None) -> Path:
@@ -139,11 +141,20 @@ class Recogniser:
         if settings.task == "translate":
             raise SettingsError(f"Whisper {self.name} can't translate: take --whisper base")
 
-    def audio_for(self, settings: LyricsSettings) -> str:
-        """What this model shall hear: as asked, or by its size; see `LyricsSettings`."""
-        if settings.audio != "auto":
-            return settings.audio
-        return _AUDIO_BY_WIDTH.get(int(self._model.dims.n_audio_state), _AUDIO_OF_LARGE)
+    def settled(self, settings: LyricsSettings) -> LyricsSettings:
+        """Settle what this model hears and how it is cut: as asked, or by its size.
+
+        `LyricsSettings` says why.
+        """
+        width = int(self._model.dims.n_audio_state)
+        audio, segmentation = _BY_WIDTH.get(width, _OF_LARGE)
+        return replace(
+            settings,
+            audio=audio if settings.audio == "auto" else settings.audio,
+            segmentation=(
+                segmentation if settings.segmentation == "auto" else settings.segmentation
+            ),
+        )
 
     def detect_language(self, pieces: Sequence[np.ndarray]) -> str:
         """Find out the language of some stretches of at most 30 s, together.

@@ -11,7 +11,7 @@ from typing import Any
 from separate.errors import SettingsError
 
 AUDIO = ("auto", "mixture", "vocals", "blend")
-SEGMENTATIONS = ("rms-vad", "whisper")
+SEGMENTATIONS = ("auto", "rms-vad", "whisper")
 TASKS = ("transcribe", "translate")
 FORMATS = ("txt", "lrc", "elrc", "srt", "vtt", "json", "tsv", "ass")
 WORD_FORMATS = ("elrc", "ass")  # which tell when each word is sung
@@ -108,25 +108,31 @@ class LyricsSettings:
     and with its fallback to higher temperatures, unless these fields say otherwise.
 
     Why the rest is as it is, in WER % of five CC0 songs (442 words), separated by a model that was
-    trained on none of them (`spleeter-2stems`), cut by RMS-VAD, with the guards. Most of it was
-    found with the same weights run by CTranslate2, which may differ a little from Whisper's code:
+    trained on none of them (`spleeter-2stems`), with the guards:
 
-    - `audio`: base 51 on the mixture, 53 on the vocals, 39 on the vocals with the rest at -12 dB,
-      which is better than either in four of the five songs. tiny.en 43, 71 and 59. We guess that
-      small models suffer from the separator's traces, and that some of the rest covers them. small
-      follows base, unmeasured; larger ones the paper, where vocals were better.
-    - `condition_on_previous_text`: base on the mixture 50 with it and 51 without, but 202 and 127
-      before the guards; tiny.en, with fallback too, 50 with it and 43 without.
+    - `audio` and `segmentation`, base: cut by RMS-VAD 51 on the mixture, 53 on the vocals, 39 on
+      the vocals with the rest at -12 dB, which is better than either in four of the five songs; on
+      two of them Whisper's own windows gave 63, 52 and 77, where that blend had 28. tiny.en: cut
+      by RMS-VAD 43 on the mixture, 71 on the vocals, 52 on the blend; by its own windows 56, 83 and
+      44. So the mixture cut by RMS-VAD and the blend in Whisper's windows are level; taken is the
+      latter, which without the guards has 50, the former 143. We guess that small models suffer
+      from the separator's traces, and that some of the rest covers them. small follows base,
+      unmeasured; larger ones the paper, where vocals were better.
+    - `condition_on_previous_text`, cut by RMS-VAD: base on the mixture 50 with it and 51 without,
+      but 202 and 127 before the guards; tiny.en, with fallback too, 50 with it and 43 without.
     - `temperature_increment_on_fallback`: 0.2 gave base 37 for 39, and left tiny.en at 43.
     - `vad`: the paper's; from half to twice the onset most segments of these songs stay as they
       are. Other thresholds were not scored.
+
+    Base on RMS-VAD and what is said of conditioning and fallback was found with the same weights
+    run by CTranslate2, which may differ a little from Whisper's code.
     """
 
     whisper: str | None = None  # name or path of a .pt; None: the best that is on this machine
     model: str = "default"  # the separator, by name or path
     audio: str = "auto"  # what Whisper hears: mixture, vocals, blend; auto: by its size
     blend_db: float = -12.0  # the rest beside the vocals, in a blend
-    segmentation: str = "rms-vad"  # or whisper: its own windows of 30 s
+    segmentation: str = "auto"  # rms-vad; whisper: its own windows of 30 s; auto: by its size
     language: str | None = None  # code or name; None: found out
     task: str = "transcribe"  # or translate, into English
     temperature: float = 0.0  # 0: the likeliest token; above: drawn
