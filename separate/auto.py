@@ -21,17 +21,26 @@ from typing import Any
 
 import numpy as np
 
-from separate.audio import AudioReader, check_writable
+from separate.audio import AudioReader
 from separate.auto_files import TREE_NAME, describe, layout, write_tree
 from separate.auto_gate import Gate
 from separate.auto_probe import probe
 from separate.auto_tree import AutoOptions, Node, heard_nodes, tops
 from separate.batch import cards_sha256, open_separator
-from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
+from separate.batch_run import (
+    BatchResult,
+    OnRecord,
+    Progress,
+    batch_tracks,
+    open_records,
+    run_items,
+)
 from separate.errors import Cancelled, CheckpointError, QueryError, SettingsError
 from separate.naming import Track
-from separate.outputs import OutputSet, remove_leftovers
-from separate.record import Output, Record, RecordFile
+from separate.outputs import OutputSet
+from separate.ray_cluster import RayOptions
+from separate.record import Output, Record
+from separate.remote_files import Place, RemoteOptions
 from separate.settings import RESIDUAL, Settings
 from separate.stream import take_samples
 from separate.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
@@ -51,13 +60,15 @@ class AutoItem:
 
 
 def run_auto(
-    inputs: Sequence[Path],
+    inputs: Sequence[Place],
     folder: Path,
     settings: Settings,
     options: AutoOptions,
     *,
     jobs: int = 1,
     resume: bool = False,
+    ray: RayOptions | None = None,
+    remote: RemoteOptions | None = None,
     on_progress: Progress | None = None,
     on_record: OnRecord | None = None,
 ) -> BatchResult:
@@ -69,10 +80,8 @@ def run_auto(
     """
     if jobs < 1:
         raise SettingsError(f"--jobs {jobs}: give 1 or more")
-    check_writable(folder)
-    remove_leftovers(folder)
-    record_file = RecordFile(folder)
-    tracks = batch_tracks(inputs, folder, record_file)
+    records = open_records(folder, remote)
+    tracks = batch_tracks(inputs, folder, records, remote)
     if len(tracks) > 1 and "{track}" not in settings.filename:
         raise SettingsError("--filename needs {track} where several files are separated by --auto")
     sha256 = cards_sha256(settings.model)
@@ -86,11 +95,13 @@ def run_auto(
     ]
     return run_items(
         items,
-        record_file,
+        records,
         lambda threads: Worker(folder, replace(settings, threads=threads), options),
         jobs=jobs,
         threads=settings.threads,
         resume=resume,
+        ray=ray,
+        remote=remote,
         on_progress=on_progress,
         on_record=on_record,
     )
@@ -102,6 +113,10 @@ class Worker:
     def __init__(self, folder: Path, settings: Settings, options: AutoOptions) -> None:
         self._folder, self._settings, self._options = folder, settings, options
         self._loaded: tuple[AnySeparator, Tagger] | None = None
+
+    def moved(self, folder: Path) -> "Worker":
+        """Return the same for another output folder."""
+        return Worker(folder, self._settings, self._options)
 
     def __call__(self, item: AutoItem, on_progress: Callable[[float], None]) -> Record:
         """Separate one item; a failure with this file is its record's `error`."""

@@ -8,13 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from separate.audio import check_writable
-from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
+from separate.batch_run import (
+    BatchResult,
+    OnRecord,
+    Progress,
+    batch_tracks,
+    open_records,
+    run_items,
+)
 from separate.errors import SettingsError
 from separate.memory import keep_memory
 from separate.naming import Track, plan_outputs, stem_names
-from separate.outputs import remove_leftovers
-from separate.record import Output, Record, RecordFile
+from separate.ray_cluster import RayOptions
+from separate.record import Output, Record
+from separate.remote_files import Place, RemoteOptions
 from separate.settings import Settings
 from separate.task import AnySeparator, Task, draft_record, query_data, separate_track
 
@@ -57,11 +64,13 @@ def _count_mps() -> int:
 
 
 def run_batch(
-    inputs: Sequence[Path],
+    inputs: Sequence[Place],
     task: Task,
     *,
     jobs: int = 1,
     resume: bool = False,
+    ray: RayOptions | None = None,
+    remote: RemoteOptions | None = None,
     separator_factory: SeparatorFactory | None = None,
     on_progress: Progress | None = None,
     on_record: OnRecord | None = None,
@@ -69,10 +78,12 @@ def run_batch(
     """Separate files and folders.
 
     Args:
-        inputs: Files and folders.
+        inputs: Files, folders and patterns, here or in a store.
         task: What to do with each.
         jobs: Processes, each with a model of its own.
         resume: Skip what the record shows to be complete.
+        ray: Work on a Ray cluster instead; None: on this machine.
+        remote: Where results go if not to the task's folder, and how much is fetched at once.
         separator_factory: Makes the separator, in each process; None: the real one.
         on_progress: Called with bytes of input done and in all; what it raises stops the batch.
         on_record: Called with each file's record, and whether the file was complete already.
@@ -82,14 +93,14 @@ def run_batch(
 
     Raises:
         OutputError: The output folder can't be written to.
+        InputError: A store can't be read.
         SettingsError, QueryError, CheckpointError: The task can't be done with any file.
     """
     if jobs < 1:
         raise SettingsError(f"--jobs {jobs}: give 1 or more")
-    check_writable(task.folder)
-    remove_leftovers(task.folder)
-    record_file = RecordFile(task.folder)
-    items = _plan(inputs, task, record_file, separator_factory)
+    records = open_records(task.folder, remote)
+    tracks = batch_tracks(inputs, task.folder, records, remote)
+    items = _plan(tracks, task, separator_factory)
     factory = separator_factory or open_separator
 
     def make_worker(threads: int | None) -> Worker:
@@ -98,24 +109,22 @@ def run_batch(
 
     return run_items(
         items,
-        record_file,
+        records,
         make_worker,
         jobs=jobs,
         threads=task.settings.threads,
         resume=resume,
+        ray=ray,
+        remote=remote,
         on_progress=on_progress,
         on_record=on_record,
     )
 
 
 def _plan(
-    inputs: Sequence[Path],
-    task: Task,
-    record_file: RecordFile,
-    separator_factory: SeparatorFactory | None,
+    tracks: Sequence[Track], task: Task, separator_factory: SeparatorFactory | None
 ) -> list[Item]:
     """List what is to be done; drafts name the outputs that are wanted."""
-    tracks = batch_tracks(inputs, task.folder, record_file)
     plans = plan_outputs(tracks, stem_names(task.stems), task.settings)
     sha256 = _model_sha256(task.settings, separator_factory)
     settings, queries = task.settings.fingerprint(), query_data(task.queries)
@@ -154,6 +163,10 @@ class Worker:
     def __init__(self, task: Task, factory: SeparatorFactory) -> None:
         self._task, self._factory = task, factory
         self._separator: AnySeparator | None = None
+
+    def moved(self, folder: Path) -> "Worker":
+        """Return the same for another output folder."""
+        return Worker(replace(self._task, folder=folder), self._factory)
 
     def __call__(self, item: Item, on_progress: Callable[[float], None]) -> Record:
         """Separate one item; see `separate_track`."""

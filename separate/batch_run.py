@@ -1,21 +1,28 @@
 """The run through a batch's items that every command shares: resume, processes, progress, record.
 
-In: items, each with a draft of its record, and what makes a worker. Out: a line of the record each,
-and how it went. Results of a run that was stopped stay, and `resume` goes on from them.
+In: items, each with a draft of its record, and what makes a worker; processes or Ray. Out: a line
+of the record each, and how it went. Results of a run that was stopped stay, and `resume` goes on
+from them.
 """
 
-import os
+import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from separate.audio import check_writable
 from separate.errors import SettingsError
 from separate.naming import Track, find_tracks
+from separate.outputs import remove_leftovers
 from separate.pool import run_in_processes
-from separate.record import Record, RecordFile
+from separate.ray_cluster import RayOptions, processors
+from separate.ray_pool import run_on_ray
+from separate.record import Record, RecordFile, Records
+from separate.remote_files import Place, RemoteOptions
+from separate.remote_work import RemoteWorker
 
 Progress = Callable[[float, float], None]  # (bytes of input done, bytes in all)
 OnRecord = Callable[[Record, bool], None]  # a file's record, and whether it was complete already
@@ -34,7 +41,20 @@ class BatchItem(Protocol):
 
 
 Item = TypeVar("Item", bound=BatchItem)
-Worker = Callable[[Item, Callable[[float], None]], Record]  # loads its models when first used
+AnyItem = TypeVar("AnyItem", bound=BatchItem, contravariant=True)
+
+
+class Worker(Protocol[AnyItem]):
+    """What a process does with its items; loads its models when first used."""
+
+    def __call__(self, item: AnyItem, on_progress: Callable[[float], None]) -> Record:
+        """Do one item, telling the part done, 0..1; a failure with it is its record's `error`."""
+
+    def moved(self, folder: Path) -> "Worker[AnyItem]":
+        """Return the same for another output folder."""
+
+
+AnyWorker = Callable[[Any, Callable[[float], None]], Record]
 MakeWorker = Callable[[int | None], Worker[Item]]  # given processor threads; None: torch's choice
 
 
@@ -51,14 +71,45 @@ class BatchResult:
         return tuple(record for record in self.records if record.error)
 
 
-def batch_tracks(inputs: Sequence[Path], folder: Path, record_file: RecordFile) -> list[Track]:
+def open_records(folder: Path, remote: RemoteOptions | None = None) -> Records:
+    """Open the record of the output folder, and see that it can be written to.
+
+    Args:
+        folder: On this machine; what killed runs left there is removed.
+        remote: Names a folder of a store instead.
+
+    Raises:
+        OutputError: It can't be written to.
+        InputError: The store can't be read.
+    """
+    remove_leftovers(Path(tempfile.gettempdir()))  # fetched inputs
+    if remote is not None and remote.output is not None:
+        from separate.remote_record import RemoteRecords
+
+        records = RemoteRecords(remote.output)
+        records.check_writable()
+        return records
+    check_writable(folder)
+    remove_leftovers(folder)
+    return RecordFile(folder)
+
+
+def batch_tracks(
+    inputs: Sequence[Place], folder: Path, records: Records, remote: RemoteOptions | None = None
+) -> list[Track]:
     """Find the tracks of files and folders; what the record shows to be results is none.
 
     Raises:
         SettingsError: There are none.
+        InputError: A store can't be read.
     """
-    made = [folder / output.path for record in record_file for output in record.outputs]
-    tracks = find_tracks(inputs, made, folder)
+    places = [output.path for record in records for output in record.outputs]
+    if remote is not None and remote.output is not None:
+        out: Place = remote.output
+        made: list[Place] = [remote.output.child(place) for place in places]
+    else:
+        out, made = folder, [folder / place for place in places]
+    tracks = find_tracks(inputs, made, out)
     if not tracks:
         raise SettingsError("no input: name at least one file or folder")
     return tracks
@@ -66,12 +117,14 @@ def batch_tracks(inputs: Sequence[Path], folder: Path, record_file: RecordFile) 
 
 def run_items(
     items: Sequence[Item],
-    record_file: RecordFile,
+    records: Records,
     make_worker: MakeWorker[Item],
     *,
     jobs: int = 1,
     threads: int | None = None,
     resume: bool = False,
+    ray: RayOptions | None = None,
+    remote: RemoteOptions | None = None,
     on_progress: Progress | None = None,
     on_record: OnRecord | None = None,
 ) -> BatchResult:
@@ -79,37 +132,68 @@ def run_items(
 
     Args:
         items: What is to be done.
-        record_file: Where the records go.
+        records: Where the records go.
         make_worker: Makes what a process does with its items.
-        jobs: Processes, at least 1, each with a worker of its own.
-        threads: Of each process; None: the processors are shared out.
+        jobs: Processes on this machine, at least 1, each with a worker of its own.
+        threads: Of each process; None: the processors are shared out, and on Ray 1.
         resume: Skip what the record shows to be complete.
+        ray: Work on a Ray cluster instead; None: on this machine.
+        remote: Fetch remote tracks and put results this way.
         on_progress: Called with bytes of input done and in all; what it raises stops the batch.
         on_record: Called with each file's record, and whether the file was complete already.
     """
-    records = _complete_already(items, record_file) if resume else {}
-    for record in records.values():
+    done = _complete_already(items, records) if resume else {}
+    for record in done.values():
         if on_record is not None:
             on_record(record, True)
-    skipped = len(records)
-    numbers = [number for number in range(len(items)) if number not in records]
+    _check_memory(items, remote, alone=ray is None and jobs == 1)
+    skipped = len(done)
+    numbers = [number for number in range(len(items)) if number not in done]
     waiting = [items[number] for number in numbers]
     meter = _Meter(waiting, on_progress)
-    with closing(_work(waiting, make_worker, jobs, threads, meter)) as results:
-        for position, record in results:
-            records[numbers[position]] = record
-            record_file.append(record)
-            meter.update(position, 1.0)
-            if on_record is not None:
-                on_record(record, False)
-    return BatchResult(tuple(records[number] for number in range(len(items))), skipped)
+    make_any = _reaching_out(make_worker, waiting, remote)
+    if ray is None:
+        work = _work(waiting, make_any, jobs, threads, meter)
+    else:
+        work = _work_on_ray(waiting, make_any, ray, threads, meter)
+    try:
+        with closing(work) as results:
+            for position, record in results:
+                done[numbers[position]] = record
+                records.append(record)
+                meter.finish(position)
+                if on_record is not None:
+                    on_record(record, False)
+    finally:
+        records.close()
+        if isinstance(records, RecordFile):
+            remove_leftovers(records.folder)  # of workers that died meanwhile
+    return BatchResult(tuple(done[number] for number in range(len(items))), skipped)
 
 
-def _complete_already(items: Sequence[BatchItem], record_file: RecordFile) -> dict[int, Record]:
+def _complete_already(items: Sequence[BatchItem], records: Records) -> dict[int, Record]:
     """Return records of items whose outputs are there, by position."""
-    index = record_file.index()
-    found = {at: record_file.complete(item.draft, index) for at, item in enumerate(items)}
+    index = records.index()
+    found = {at: records.complete(item.draft, index) for at, item in enumerate(items)}
     return {at: record for at, record in found.items() if record is not None}
+
+
+def _check_memory(items: Sequence[BatchItem], remote: RemoteOptions | None, *, alone: bool) -> None:
+    found = [item.track.remote.address for item in items if item.track.remote is not None]
+    if remote is not None and remote.output is not None:
+        found.append(remote.output)
+    if not alone and any(address.scheme == "memory" for address in found):
+        raise SettingsError("memory:// is of one process: leave out --jobs and --ray")
+
+
+def _reaching_out(
+    make_worker: MakeWorker[Item], items: Sequence[Item], remote: RemoteOptions | None
+) -> Callable[[int | None], AnyWorker]:
+    """Let workers fetch and put, where a track or the output folder lies elsewhere."""
+    options = remote or RemoteOptions()
+    if options.output is None and all(item.track.remote is None for item in items):
+        return make_worker
+    return lambda threads: RemoteWorker(make_worker(threads), options)
 
 
 class _Meter:
@@ -118,19 +202,28 @@ class _Meter:
     def __init__(self, items: Sequence[BatchItem], on_progress: Progress | None) -> None:
         self._weights = [max(1, item.draft.size) for item in items]
         self._parts = [0.0] * len(items)
+        self._total, self._done = float(sum(self._weights)), 0.0
+        self._left = len(items)
         self._on_progress = on_progress
 
     def update(self, position: int, part: float) -> None:
         """Report that a part, 0..1, of an item is done."""
+        self._done += self._weights[position] * (part - self._parts[position])
         self._parts[position] = part
         if self._on_progress is not None:
-            done = sum(w * p for w, p in zip(self._weights, self._parts, strict=True))
-            self._on_progress(done, float(sum(self._weights)))
+            self._on_progress(self._done, self._total)
+
+    def finish(self, position: int) -> None:
+        """Report that an item is done."""
+        self._left -= 1
+        if not self._left:  # without what adding many numbers loses
+            self._done = self._total - self._weights[position] * (1.0 - self._parts[position])
+        self.update(position, 1.0)
 
 
 def _work(
     items: Sequence[Item],
-    make_worker: MakeWorker[Item],
+    make_worker: Callable[[int | None], AnyWorker],
     jobs: int,
     threads: int | None,
     meter: _Meter,
@@ -143,19 +236,32 @@ def _work(
         for position, item in enumerate(items):
             yield position, worker(item, partial(meter.update, position))
         return
-    worker = make_worker(threads or max(1, _processors() // min(jobs, len(items))))
-    longest_first = sorted(range(len(items)), key=lambda at: -items[at].draft.size)
+    worker = make_worker(threads or max(1, processors() // min(jobs, len(items))))
     lost = "its process was ended by the system (out of memory?); try fewer --jobs"
-    for position, record in run_in_processes(
-        worker, [(at, items[at]) for at in longest_first], jobs, meter.update
+    for position, record in run_in_processes(worker, _longest_first(items), jobs, meter.update):
+        yield position, record or _lost(items[position], lost)
+
+
+def _work_on_ray(
+    items: Sequence[Item],
+    make_worker: Callable[[int | None], AnyWorker],
+    ray: RayOptions,
+    threads: int | None,
+    meter: _Meter,
+) -> Generator[tuple[int, Record], None, None]:
+    """Yield (position, record) of each item as it is done; a failed one is tried twice."""
+    threads = threads or 1
+    worker, lost = make_worker(threads), "its worker died twice (out of memory?)"
+    for position, record in run_on_ray(
+        worker, _longest_first(items), ray, threads, meter.update, lambda record: bool(record.error)
     ):
-        if record is None:
-            path = items[position].track.path
-            record = replace(items[position].draft, outputs=[], error=f"{path}: {lost}")
-        yield position, record
+        yield position, record or _lost(items[position], lost)
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _longest_first(items: Sequence[Item]) -> list[tuple[int, Item]]:
+    order = sorted(range(len(items)), key=lambda at: -items[at].draft.size)
+    return [(at, items[at]) for at in order]
+
+
+def _lost(item: BatchItem, why: str) -> Record:
+    return replace(item.draft, outputs=[], error=f"{item.track.label}: {why}")

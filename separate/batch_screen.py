@@ -5,6 +5,7 @@ In: what runs the batch. Out: lines, and an exit that tells whether all went wel
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.progress import Terminal
     from separate.record import Record
+    from separate.remote_files import Place
 
 
 def show_batch(
     run: "Callable[[Progress, OnRecord], BatchResult]",
     description: str,
-    folder: Path,
+    folder: "Place",
     *,
     json: bool,
     remark: str = "",
@@ -40,14 +42,18 @@ def show_batch(
         typer.Exit: A file failed (1), or somebody stopped it (130).
     """
     signal.signal(signal.SIGTERM, _terminated)
-    finished = 0
+    finished, audio_seconds, began = 0, 0.0, time.monotonic()
     with terminal(description) as screen:
         if remark:
             screen.note(remark)
 
         def on_record(record: "Record", is_old: bool) -> None:
-            nonlocal finished
+            nonlocal finished, audio_seconds
             finished += not record.error
+            if not is_old:
+                audio_seconds += record.duration
+                rate = audio_seconds / max(0.1, time.monotonic() - began)
+                screen.describe(f"{description}, {finished} files, {rate:.1f} x real time")
             _show(screen, record, folder, is_old, json)
 
         try:
@@ -62,13 +68,14 @@ def show_batch(
         raise typer.Exit(1)
 
 
-def _show(screen: "Terminal", record: "Record", folder: Path, is_old: bool, json: bool) -> None:
+def _show(screen: "Terminal", record: "Record", folder: "Place", is_old: bool, json: bool) -> None:
     """Print what became of a file: its outputs or its record; warnings and errors aside."""
     if json:
         screen.result(record.as_json())
     elif not is_old:
         for output in record.outputs:
-            screen.result(str(folder / output.path))
+            path = folder / output.path if isinstance(folder, Path) else folder.child(output.path)
+            screen.result(str(path))
     if record.error:
         screen.note(f"error: {record.error}")
     for query, way in () if is_old else record.ways.items():

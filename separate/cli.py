@@ -9,15 +9,18 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
+from click import Command
 from typer.core import TyperCommand, TyperGroup
 
 from separate.run_command import run
+from separate.run_options import BatchCommand
 
 _GROUP = "separate.commands"
 # Own commands that are loaded when called: (where, help, order of the list).
 _OWN = {
     "tags": ("separate.tags_command:tags_app", "Tell what sounds, how likely, and when."),
     "lyrics": ("separate.lyrics.command:lyrics_app", "Write down what is sung, with times."),
+    "verify": ("separate.verify_command:verify_app", "Check results against their record."),
     "models": ("separate.models_command:models_app", "List, fetch and describe models."),
     "train": ("separate.train.commands:train_app", "Train or adapt a separator of your own."),
     "data": ("separate.train.corpus.commands:data_app", "Prepare data to train on."),
@@ -55,6 +58,10 @@ class CommandGroup(TyperGroup):
         if command is not None and name is not None and name not in self.commands:
             self.commands[name] = command = _load_command(name)
         return name, command, rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the list of commands plainly: to load what draws boxes takes as long as all else."""
+        Command.format_help(self, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run; every error of the library is one line on the error stream and exit code 1."""
@@ -108,7 +115,7 @@ def _options() -> None:
     """Type what you want to hear and get it out of any recording."""
 
 
-app.command("run")(run)
+app.command("run", cls=BatchCommand, short_help="Take sources out of recordings.")(run)
 
 
 def main() -> None:

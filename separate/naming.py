@@ -8,13 +8,18 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from separate.audio import find_audio
 from separate.errors import InputError, SettingsError
 from separate.settings import Settings
+
+if TYPE_CHECKING:
+    from separate.remote import Address
+    from separate.remote_files import Place, RemoteFile
 
 _LONGEST_BYTES = 100  # of a name in UTF-8; file systems take 255, and a pattern may join two
 _UNSAFE = re.compile(r'[\\/:*?"<>|\s]')
@@ -28,6 +33,12 @@ class Track:
 
     path: Path
     name: str  # safe; with forward slashes where sub-folders are kept
+    remote: "RemoteFile | None" = None  # what is fetched first; `path` is then no file yet
+
+    @property
+    def label(self) -> str:
+        """What messages call it: its path as given, or its URL."""
+        return str(self.path) if self.remote is None else self.remote.address.url
 
 
 def safe_name(text: str) -> str:
@@ -74,40 +85,88 @@ def stem_names(stems: Sequence[str]) -> dict[str, str]:
     return dict(zip(stems, distinct(map(safe_name, stems)), strict=True))
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A file of some input."""
+
+    path: Path  # as given; of a remote file its path in the store
+    real: Path  # without links
+    name: Path  # relative to the folder that was searched
+    remote: "RemoteFile | None" = None
+
+
 def find_tracks(
-    inputs: Sequence[Path], made: Iterable[Path] = (), folder: Path | None = None
+    inputs: Sequence["Place"],
+    made: Iterable["Place"] = (),
+    folder: "Place | None" = None,
 ) -> list[Track]:
-    """List the sound files of some files and folders, each once, under names that differ.
+    """List the sound files of some files, folders and patterns, each once, under differing names.
 
     Args:
-        inputs: Files and folders; folders are searched with all that is in them, and the
-            sub-folders are kept in the tracks' names.
+        inputs: Files, folders and patterns like `*.wav`, here or in a store; folders are searched
+            with all that is in them, and the sub-folders are kept in the tracks' names.
         made: Files that are results of earlier runs, passed over in folders.
         folder: The output folder, passed over where it lies in an input folder.
 
     Returns:
         Tracks in the order of the inputs. What is missing, and a folder without sound, stays in as
         it is: it fails when it is opened, and the others go on.
+
+    Raises:
+        InputError: A store can't be read.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # by real path: the path as given, its name
-    results = {path.resolve() for path in made}
+    results = {path.resolve() if isinstance(path, Path) else path.url for path in made}
+    found: dict[str, _Found] = {}  # by real path or URL
     for given in inputs:
-        if not given.is_dir():
-            found.setdefault(given.resolve(), (given, Path(given.name)))
-            continue
-        fresh = [
-            path
-            for path in _search(given)
-            if path.resolve() not in results
-            and not (folder is not None and _holds(folder.resolve(), path, given.resolve()))
-        ]
-        for path in fresh:
-            found.setdefault(path.resolve(), (path, path.relative_to(given)))
-        if not fresh:
-            found.setdefault(given.resolve(), (given, Path(given.name or "folder")))
-    paths = [path for path, _ in found.values()]
-    names = _track_names([(real, name) for real, (_, name) in found.items()])
-    return [Track(path, name) for path, name in zip(paths, names, strict=True)]
+        if isinstance(given, Path):
+            own = folder if isinstance(folder, Path) else None
+            files = (file for path in _matches(given) for file in _local(path, results, own))
+        else:
+            files = (file for file in _remote(given, results, folder))
+        for key, file in files:
+            found.setdefault(key, file)
+    names = _track_names([(file.real, file.name) for file in found.values()])
+    named = zip(found.values(), names, strict=True)
+    return [Track(file.path, name, file.remote) for file, name in named]
+
+
+def _matches(given: Path) -> list[Path]:
+    """Return what a pattern fits; a path that is there, or no pattern, stands for itself."""
+    if not any(mark in str(given) for mark in "*?[") or given.exists():
+        return [given]
+    parts = given.parts[len(Path(given.anchor).parts) :]
+    return sorted(Path(given.anchor).glob("/".join(parts))) or [given]
+
+
+def _local(
+    given: Path, results: Container[object], folder: Path | None
+) -> Iterator[tuple[str, _Found]]:
+    if not given.is_dir():
+        yield str(given.resolve()), _Found(given, given.resolve(), Path(given.name))
+        return
+    is_fresh = False
+    for path in _search(given):
+        real = path.resolve()
+        inside = folder is not None and _holds(folder.resolve(), path, given.resolve())
+        if real not in results and not inside:
+            is_fresh = True
+            yield str(real), _Found(path, real, path.relative_to(given))
+    if not is_fresh:
+        yield str(given.resolve()), _Found(given, given.resolve(), Path(given.name or "folder"))
+
+
+def _remote(
+    given: "Address", results: Container[object], folder: "Place | None"
+) -> Iterator[tuple[str, _Found]]:
+    from separate.remote_files import find_remote
+
+    own = "" if folder is None or isinstance(folder, Path) else f"{folder.url.rstrip('/')}/"
+    searched = f"{given.url.rstrip('/')}/"
+    for file, name in find_remote(given):
+        url, path = file.address.url, Path("/" + file.address.path.lstrip("/"))
+        is_result = url != given.url and url in results
+        if not is_result and not (own and own != searched and url.startswith(own)):
+            yield url, _Found(path, path, Path(name), file)
 
 
 def _holds(folder: Path, path: Path, searched: Path) -> bool:

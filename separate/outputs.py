@@ -75,7 +75,7 @@ class OutputSet:
         check_writable(self._folder, needed_bytes=self._needed_bytes())
         for place in self._places.values():
             _check_place(self._folder / place)
-        self._staging = self._folder / _staging_name()
+        self._staging = self._folder / staging_name()
         self._writers: dict[str, AudioWriter] = {}
         try:
             self._staging.mkdir()
@@ -188,12 +188,18 @@ class OutputSet:
 def remove_leftovers(folder: Path) -> None:
     """Remove hidden folders of runs on this host that were killed."""
     for path in Path(folder).glob(".separate-*.tmp"):
-        match = _STAGING.fullmatch(path.name)
-        if match and match["host"] == _host() and not _is_running(int(match["process"])):
+        if is_abandoned(path.name):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _staging_name() -> str:
+def is_abandoned(name: str) -> bool:
+    """Whether something hidden was left by a process of this host that has ended."""
+    match = _STAGING.fullmatch(name)
+    return bool(match and match["host"] == _host() and not _is_running(int(match["process"])))
+
+
+def staging_name() -> str:
+    """Return a new hidden name that tells whose it is."""
     return f".separate-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.tmp"
 
 

@@ -7,6 +7,7 @@ file is complete already. Resume, `--json`, evaluation and lyrics read the same 
 import hashlib
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ class Output:
     path: str  # relative to the output folder, with forward slashes
     sha256: str
     bytes: int
+    state: str | None = None  # of a remote output: etag or time, as its store tells
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,52 @@ def parse_record(line: str) -> Record | None:
         return None
 
 
-class RecordFile:
-    """The records of one output folder."""
+class Records(ABC):
+    """The records of one output folder, wherever it lies."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records in order; a line cut short by a crash is passed over."""
+
+    @abstractmethod
+    def append(self, record: Record) -> None:
+        """Append a record, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+
+    @abstractmethod
+    def is_whole(self, output: Output) -> bool:
+        """Whether an output is there as it was written."""
+
+    def close(self) -> None:  # noqa: B027 - not all need it
+        """End the work on the records."""
+
+    def index(self) -> dict[str, Record]:
+        """Return the last successful record of each key, for `complete`."""
+        return {record.key: record for record in self if not record.error}
+
+    def complete(self, wanted: Record, index: dict[str, Record] | None = None) -> Record | None:
+        """Return the record that makes `wanted` superfluous, if there is one.
+
+        Args:
+            wanted: A record of the input as it is now; its outputs count where it names any.
+            index: What `index()` gave, to save reading the file again for each input.
+
+        Returns:
+            A record of the same key whose outputs are all there with their SHA-256.
+        """
+        found = (self.index() if index is None else index).get(wanted.key)
+        if found is None or not found.outputs:
+            return None
+        if wanted.outputs and _places(wanted) != _places(found):
+            return None
+        return found if all(self.is_whole(output) for output in found.outputs) else None
+
+
+class RecordFile(Records):
+    """The records of a folder on this machine."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -108,28 +154,8 @@ class RecordFile:
             reason = error.strerror or error
             raise OutputError(f"{self.path}: cannot be written ({reason}); make room") from error
 
-    def index(self) -> dict[str, Record]:
-        """Return the last successful record of each key, for `complete`."""
-        return {record.key: record for record in self if not record.error}
-
-    def complete(self, wanted: Record, index: dict[str, Record] | None = None) -> Record | None:
-        """Return the record that makes `wanted` superfluous, if there is one.
-
-        Args:
-            wanted: A record of the input as it is now; its outputs count where it names any.
-            index: What `index()` gave, to save reading the file again for each input.
-
-        Returns:
-            A record of the same key whose outputs are all there with their SHA-256.
-        """
-        found = (self.index() if index is None else index).get(wanted.key)
-        if found is None or not found.outputs:
-            return None
-        if wanted.outputs and _places(wanted) != _places(found):
-            return None
-        return found if all(self._is_whole(output) for output in found.outputs) else None
-
-    def _is_whole(self, output: Output) -> bool:
+    def is_whole(self, output: Output) -> bool:
+        """Whether an output is there with its SHA-256."""
         path = self.folder / output.path
         try:
             return path.stat().st_size == output.bytes and sha256_of(path) == output.sha256

@@ -4,6 +4,7 @@ In: inputs and options. Out: one call of the library, lines on the terminal and 
 imports stand inside the functions: they happen after the arguments are parsed.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from separate import run_options as o
 
 if TYPE_CHECKING:
     from separate.batch_run import BatchResult, OnRecord, Progress
+    from separate.remote_files import Place
     from separate.settings import Settings
 
 
@@ -41,7 +43,7 @@ def run(
     shifts: o.Shifts = 0,
     strength: o.Strength = 1.0,
     device: o.Device = "cpu",
-    out: o.Out = Path("separated"),
+    out: o.Out = "separated",
     filename: o.Filename = "{track}/{stem}.{ext}",
     format: o.Format = None,
     mp3: o.Mp3 = False,
@@ -50,8 +52,11 @@ def run(
     int24: o.Int24 = False,
     float32: o.Float32 = False,
     clip_mode: o.ClipMode = "clamp",
-    jobs: o.Jobs = 1,
+    jobs: o.Jobs = None,
     threads: o.Threads = None,
+    ray: o.Ray = None,
+    gpus_per_worker: o.GpusPerWorker = 0.0,
+    max_fetch_gb: o.MaxFetchGb = 8.0,
     resume: o.Resume = False,
     json: o.Json = False,
 ) -> None:
@@ -59,12 +64,11 @@ def run(
     from separate.errors import SettingsError
     from separate.settings import Settings
 
-    if not inputs:
-        raise SettingsError("no input: name at least one file or folder")
+    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
     settings = Settings(
         model=model,
         query_net=query_net,
-        device=device,
+        device=device_of(device, gpus_per_worker),
         threads=threads,
         segment=segment,
         overlap=overlap,
@@ -96,22 +100,13 @@ def run(
                     for value in asked.values()):  # fmt: skip
         raise SettingsError("--auto finds by itself what sounds: leave the queries out")
     if auto:
-        _run_auto(inputs, out, settings, walk, jobs=jobs, resume=resume, json=json)
+        _run_auto(given, settings, walk, json=json)
     else:
         weights = {"words": words, "firmness": firmness}
-        _run(inputs, out, settings, {**asked, **weights}, jobs=jobs, resume=resume, json=json)
+        _run(given, settings, {**asked, **weights}, json=json)
 
 
-def _run_auto(
-    inputs: list[Path],
-    out: Path,
-    settings: "Settings",
-    walk: dict[str, Any],
-    *,
-    jobs: int,
-    resume: bool,
-    json: bool,
-) -> None:
+def _run_auto(given: "Given", settings: "Settings", walk: dict[str, Any], *, json: bool) -> None:
     from separate.auto import run_auto
     from separate.auto_tree import AutoOptions
     from separate.batch_screen import show_batch
@@ -126,41 +121,84 @@ def _run_auto(
 
     def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
         return run_auto(
-            inputs,
-            out,
+            given.inputs,
+            given.folder,
             settings,
             options,
-            jobs=jobs,
-            resume=resume,
+            **given.how,
             on_progress=on_progress,
             on_record=on_record,
         )
 
-    show_batch(work, "separating", out, json=json)
+    show_batch(work, "separating", given.out, json=json)
 
 
-def _run(
-    inputs: list[Path],
-    out: Path,
-    settings: "Settings",
-    asked: dict[str, Any],
-    *,
-    jobs: int,
-    resume: bool,
-    json: bool,
-) -> None:
+def _run(given: "Given", settings: "Settings", asked: dict[str, Any], *, json: bool) -> None:
     from separate.batch import run_batch
     from separate.batch_screen import show_batch
     from separate.task import make_task
 
-    task = make_task(out, settings, **asked)
+    task = make_task(given.folder, settings, **asked)
 
     def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
         return run_batch(
-            inputs, task, jobs=jobs, resume=resume, on_progress=on_progress, on_record=on_record
+            given.inputs, task, **given.how, on_progress=on_progress, on_record=on_record
         )
 
-    show_batch(work, "separating", out, json=json)
+    show_batch(work, "separating", given.out, json=json)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every command that runs a batch is given."""
+
+    inputs: list["Place"]
+    out: "Place"
+    how: dict[str, Any]  # arguments that `run_batch`, `run_auto` and `run_lyrics` share
+
+    @property
+    def folder(self) -> Path:
+        """The output folder; unused where the outputs go elsewhere."""
+        return self.out if isinstance(self.out, Path) else Path()
+
+
+def batch_options(
+    inputs: list[str] | None,
+    out: str,
+    jobs: int | None,
+    ray: str | None,
+    gpus_per_worker: float,
+    max_fetch_gb: float,
+    resume: bool,
+) -> Given:
+    """Read the options that every command with a batch has.
+
+    Raises:
+        SettingsError: There is no input, a URL is refused, or a number is out of its range.
+    """
+    from separate.errors import SettingsError
+    from separate.ray_cluster import RayOptions
+    from separate.remote_files import RemoteOptions, place_of
+
+    if not inputs:
+        raise SettingsError("no input: name at least one file or folder")
+    if not 0 < max_fetch_gb <= 1e6:
+        raise SettingsError(f"--max-fetch-gb {max_fetch_gb}: give more than 0, and at most 1000000")
+    if gpus_per_worker and ray is None:
+        raise SettingsError("--gpus-per-worker goes with --ray; on this machine give --device cuda")
+    place = place_of(out, writing=True)
+    remote = RemoteOptions(None if isinstance(place, Path) else place, int(max_fetch_gb * 2**30))
+    how: dict[str, Any] = {"resume": resume, "remote": remote}
+    if ray is None:
+        how["jobs"] = 1 if jobs is None else jobs
+    else:
+        how["ray"] = RayOptions(None if ray == "local" else ray, jobs, gpus_per_worker)
+    return Given([place_of(text) for text in inputs], place, how)
+
+
+def device_of(device: str, gpus_per_worker: float) -> str:
+    """Return the device of the workers: the GPU that Ray shows each, where they have one."""
+    return "cuda" if gpus_per_worker and device == "cpu" else device
 
 
 def seconds_of(flag: str, text: str | None) -> float | None:

@@ -4,10 +4,12 @@ In: nothing. Out: annotated types, one an option, for `run_command`; other comma
 they share.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 
 def _list_models(wanted: bool) -> None:
@@ -18,13 +20,30 @@ def _list_models(wanted: bool) -> None:
         raise typer.Exit()
 
 
+class BatchCommand(TyperCommand):
+    """A command whose `--ray` stands with or without an address."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a `--ray` without address the word `local`."""
+        end = args.index("--") if "--" in args else len(args)
+        for at in range(end - 1, -1, -1):
+            if args[at] == "--ray":
+                given = args[at + 1] if at + 1 < end else ""
+                is_address = _ADDRESS.fullmatch(given) is not None and not Path(given).exists()
+                args = [*args[:at], f"--ray={given if is_address else 'local'}",
+                        *args[at + 1 + is_address :]]  # fmt: skip
+        return super().parse_args(ctx, args)
+
+
+_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}")
 _WHAT, _HOW, _FILES, _WORK = "What to take out", "How", "Files", "Work"
 _AUTO = "All that sounds"
 
 Inputs = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="INPUT...", help="Sound files, videos, or folders of them."),
-]
+    list[str] | None,
+    typer.Argument(metavar="INPUT...",
+                   help="Sound files, videos, folders of them, or URLs (s3, gs, sftp, https)."),
+]  # fmt: skip
 Queries = Annotated[
     list[str] | None,
     typer.Option("--query", "-q", metavar="TEXT", rich_help_panel=_WHAT,
@@ -145,9 +164,10 @@ End = Annotated[
     typer.Option("--end", metavar="TIME", rich_help_panel=_FILES, help="End there."),
 ]  # fmt: skip
 Out = Annotated[
-    Path,
-    typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES, help="Output folder."),
-]
+    str,
+    typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES,
+                 help="Output folder, or a URL (s3, gs, sftp)."),
+]  # fmt: skip
 Filename = Annotated[
     str,
     typer.Option("--filename", metavar="PATTERN", rich_help_panel=_FILES,
@@ -179,8 +199,25 @@ Device = Annotated[
     str, typer.Option("--device", "-d", rich_help_panel=_WORK, help="cpu, cuda, cuda:1 or mps.")
 ]
 Jobs = Annotated[
-    int, typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK, help="Files at once.")
-]
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK,
+                 help="Files at once: 1, and with --ray all that the cluster has room for."),
+]  # fmt: skip
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="[ADDRESS]", rich_help_panel=_WORK,
+                 help="Work on a Ray cluster (HOST:PORT or auto); without address on a local one."),
+]  # fmt: skip
+GpusPerWorker = Annotated[
+    float,
+    typer.Option("--gpus-per-worker", metavar="X", rich_help_panel=_WORK,
+                 help="GPUs of each worker on Ray, for example 1 or 0.5."),
+]  # fmt: skip
+MaxFetchGb = Annotated[
+    float,
+    typer.Option("--max-fetch-gb", metavar="X", rich_help_panel=_WORK,
+                 help="Largest remote input that is fetched to the local disk."),
+]  # fmt: skip
 Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="N", rich_help_panel=_WORK, help="Of each process."),

@@ -176,6 +176,10 @@ def draft_record(
     track: Track, settings: Mapping[str, Any], queries: list[dict[str, Any]], model_sha256: str
 ) -> Record:
     """Return a record of an input as it is now, without results."""
+    if track.remote is not None:
+        file = track.remote
+        known = (file.address.url, file.size, file.mtime, model_sha256, dict(settings), queries)
+        return Record(*known, etag=file.etag)
     try:
         status = track.path.stat()
         size, modified = status.st_size, status.st_mtime

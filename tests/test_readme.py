@@ -37,4 +37,5 @@ def test_the_first_command_makes_the_files_it_names(tmp_path: Path) -> None:
 def test_commands_exist() -> None:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     names = {line.split()[1] for line in lines if line.startswith("separate ")}
-    assert names <= {"run", "tags", "lyrics", "app", "models", "train", "data", "eval", "bench"}
+    known = {"run", "tags", "lyrics", "app", "models", "train", "data", "eval", "bench", "verify"}
+    assert names <= known

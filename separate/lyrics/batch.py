@@ -11,9 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from separate.audio import check_writable
 from separate.batch import cards_sha256
-from separate.batch_run import BatchResult, OnRecord, Progress, batch_tracks, run_items
+from separate.batch_run import (
+    BatchResult,
+    OnRecord,
+    Progress,
+    batch_tracks,
+    open_records,
+    run_items,
+)
 from separate.errors import (
     Cancelled,
     CheckpointError,
@@ -29,7 +35,9 @@ from separate.lyrics.recogniser import check_language, find_whisper
 from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.stems import StemsIndex
 from separate.naming import Track
-from separate.record import Output, Record, RecordFile, sha256_of
+from separate.ray_cluster import RayOptions
+from separate.record import Output, Record, sha256_of
+from separate.remote_files import Place, RemoteOptions
 from separate.task import draft_record, error_line
 
 _log = logging.getLogger(__name__)
@@ -56,21 +64,25 @@ class Item:
 
 
 def run_lyrics(
-    inputs: Sequence[Path],
+    inputs: Sequence[Place],
     task: LyricsTask,
     *,
     jobs: int = 1,
     resume: bool = False,
+    ray: RayOptions | None = None,
+    remote: RemoteOptions | None = None,
     on_progress: Progress | None = None,
     on_record: OnRecord | None = None,
 ) -> BatchResult:
     """Transcribe files and folders.
 
     Args:
-        inputs: Files and folders.
+        inputs: Files, folders and patterns, here or in a store.
         task: What to do with each.
         jobs: Processes, each with models of its own.
         resume: Skip what the record shows to be complete.
+        ray: Work on a Ray cluster instead; None: on this machine.
+        remote: Where results go if not to the task's folder, and how much is fetched at once.
         on_progress: Called with bytes of input done and in all; what it raises stops the batch.
         on_record: Called with each file's record, and whether the file was complete already.
 
@@ -79,6 +91,7 @@ def run_lyrics(
 
     Raises:
         OutputError: The output folder can't be written to.
+        InputError: A store can't be read.
         WeightsError, SettingsError: The task can't be done with any file.
     """
     if jobs < 1:
@@ -86,30 +99,28 @@ def run_lyrics(
     check_language(task.settings.language)
     whisper = find_whisper(task.settings.whisper, task.settings.language)
     task = replace(task, settings=replace(task.settings, whisper=str(whisper)))
-    check_writable(task.folder)
-    record_file = RecordFile(task.folder)
-    items = _plan(inputs, task, record_file, whisper)
+    records = open_records(task.folder, remote)
+    items = _plan(batch_tracks(inputs, task.folder, records, remote), task, whisper)
 
     def make_worker(threads: int | None) -> Worker:
         return Worker(replace(task, settings=replace(task.settings, threads=threads)))
 
     return run_items(
         items,
-        record_file,
+        records,
         make_worker,
         jobs=jobs,
         threads=task.settings.threads,
         resume=resume,
+        ray=ray,
+        remote=remote,
         on_progress=on_progress,
         on_record=on_record,
     )
 
 
-def _plan(
-    inputs: Sequence[Path], task: LyricsTask, record_file: RecordFile, whisper: Path
-) -> list[Item]:
+def _plan(tracks: Sequence[Track], task: LyricsTask, whisper: Path) -> list[Item]:
     """List what is to be done; drafts name the outputs that are wanted."""
-    tracks = batch_tracks(inputs, task.folder, record_file)
     sha256 = f"{sha256_of(whisper)},{cards_sha256(task.settings.model)}"
     settings = {**task.settings.fingerprint(), "whisper": None, "stems": _text(task.stems)}
     items = []
@@ -161,6 +172,10 @@ class Worker:
     def __init__(self, task: LyricsTask) -> None:
         self._task = task
         self._transcriber: Transcriber | None = None
+
+    def moved(self, folder: Path) -> "Worker":
+        """Return the same for another output folder."""
+        return Worker(replace(self._task, folder=folder))
 
     def __call__(self, item: Item, on_progress: Callable[[float], None]) -> Record:
         """Transcribe one item.

@@ -9,18 +9,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from separate.run_options import Device, End, Inputs, Jobs, Json, Resume, Start, Threads
+from separate.run_options import (
+    BatchCommand,
+    Device,
+    End,
+    GpusPerWorker,
+    Inputs,
+    Jobs,
+    Json,
+    MaxFetchGb,
+    Ray,
+    Resume,
+    Start,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from separate.batch_run import BatchResult, OnRecord, Progress
     from separate.lyrics.batch import LyricsTask
+    from separate.run_command import Given
 
 _WHAT, _WHISPER, _FILES = "What is heard", "Whisper", "Files"
 
 Out = Annotated[
-    Path,
+    str,
     typer.Option("--out", "-o", "--output_dir", "--output-dir", metavar="DIR",
-                 rich_help_panel=_FILES, help="Output folder."),
+                 rich_help_panel=_FILES, help="Output folder, or a URL."),
 ]  # fmt: skip
 Formats = Annotated[
     list[str] | None,
@@ -117,7 +131,7 @@ BlendDb = Annotated[
 Segmentation = Annotated[
     str,
     typer.Option("--segmentation", rich_help_panel=_WHAT,
-                 help="rms-vad (of the vocals), or whisper: its own windows."),
+                 help="rms-vad (of the vocals), whisper: its own windows, or auto (by its size)."),
 ]  # fmt: skip
 Lines = Annotated[
     Path | None,
@@ -143,7 +157,7 @@ Guards = Annotated[
 
 def lyrics(
     inputs: Inputs = None,
-    out: Out = Path("lyrics"),
+    out: Out = "lyrics",
     output_format: Formats = None,
     whisper: Whisper = None,
     language: Language = None,
@@ -162,7 +176,7 @@ def lyrics(
     model: Model = "default",
     audio: Audio = "auto",
     blend_db: BlendDb = -12.0,
-    segmentation: Segmentation = "rms-vad",
+    segmentation: Segmentation = "auto",
     lines: Lines = None,
     concatenate: Concatenate = True,
     stems: Stems = None,
@@ -170,19 +184,20 @@ def lyrics(
     start: Start = None,
     end: End = None,
     device: Device = "cpu",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     threads: Threads = None,
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = 0.0,
+    max_fetch_gb: MaxFetchGb = 8.0,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Write down what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
-    from separate.errors import SettingsError
     from separate.lyrics.batch import LyricsTask
     from separate.lyrics.settings import GuardSettings, LyricsSettings, ShortFormSettings
-    from separate.run_command import seconds_of
+    from separate.run_command import batch_options, device_of, seconds_of
 
-    if not inputs:
-        raise SettingsError("no input: name at least one file or folder")
+    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
     settings = LyricsSettings(
         whisper=whisper,
         model=model,
@@ -204,7 +219,7 @@ def lyrics(
         compression_ratio_threshold=compression_ratio_threshold,
         logprob_threshold=logprob_threshold,
         no_speech_threshold=no_speech_threshold,
-        device=device,
+        device=device_of(device, gpus_per_worker),
         threads=threads,
         start=seconds_of("--start", start) or 0.0,
         end=seconds_of("--end", end),
@@ -212,30 +227,30 @@ def lyrics(
         short_form=ShortFormSettings(is_concatenated=concatenate),
         guards=GuardSettings(is_on=guards),
     )
-    _run(inputs, LyricsTask(settings, out, stems, lines), jobs=jobs, resume=resume, json=json)
+    _run(given, LyricsTask(settings, given.folder, stems, lines), json=json)
 
 
 lyrics_app = typer.Typer(
     add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-lyrics_app.command("lyrics")(lyrics)
+lyrics_app.command("lyrics", cls=BatchCommand)(lyrics)
 
 
-def _run(inputs: list[Path], task: "LyricsTask", *, jobs: int, resume: bool, json: bool) -> None:
+def _run(given: "Given", task: "LyricsTask", *, json: bool) -> None:
     from separate.batch_screen import show_batch
     from separate.lyrics.batch import run_lyrics
     from separate.lyrics.recogniser import find_whisper
 
     def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
         return run_lyrics(
-            inputs, task, jobs=jobs, resume=resume, on_progress=on_progress, on_record=on_record
+            given.inputs, task, **given.how, on_progress=on_progress, on_record=on_record
         )
 
     remark = ""
     if task.settings.whisper is None:
         found = find_whisper(None, task.settings.language)
         remark = f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})"
-    show_batch(work, "writing down", task.folder, json=json, remark=remark)
+    show_batch(work, "writing down", given.out, json=json, remark=remark)
 
 
 def _bool(flag: str, text: str | None) -> bool | None:
