@@ -66,7 +66,7 @@ def test_estimate_that_sounds_like_its_query_is_likelier_than_one_that_does_not(
     mixture, drums, leak = window(1), window(1), window(1, share=0.05)
     probe.update(mixture, np.stack([drums, leak, mixture]))
     present, absent = probe.result()
-    assert present > 0.5 and present > absent + 0.2
+    assert present > 0.5 > absent
     clues = probe.clues()
     assert clues[0].similarity == pytest.approx(1.0, abs=1e-4)
     assert clues[0].lead > 0 > clues[1].lead

@@ -287,12 +287,12 @@ def test_held_out_clips_land_near_their_label(hearing, clips):
     words = hearing.embed_text(labels)
     assert len(labels) == 26
     for sounds in (first, second):
-        assert share_of_diagonal(sounds @ words.T) >= 0.7
+        assert share_of_diagonal(sounds @ words.T) >= 0.8
 
 
 def test_held_out_example_finds_the_other_clip_of_its_label(clips):
     _, first, second = clips
-    assert share_of_diagonal(first @ second.T) >= 0.55
+    assert share_of_diagonal(first @ second.T) >= 0.75
 
 
 def test_stems_of_the_held_out_song_land_near_their_stem(hearing, shared_data):
@@ -304,7 +304,7 @@ def test_stems_of_the_held_out_song_land_near_their_stem(hearing, shared_data):
         windows = [part for part in mono.split(10 * rate) if part.abs().max() > 0.05][:6]
         near = hearing.embed_audio(torch.stack(windows[:-1]), rate) @ hearing.embed_text(STEMS).T
         hits.extend(STEMS[row] == stem for row in near.argmax(dim=1).tolist())
-    assert sum(hits) / len(hits) >= 0.5
+    assert sum(hits) / len(hits) >= 0.6
 
 
 @pytest.mark.parametrize(
