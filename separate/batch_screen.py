@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from separate.errors import one_line
 from separate.progress import terminal
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ def _show(screen: "Terminal", record: "Record", folder: "Place", is_old: bool, j
             path = folder / output.path if isinstance(folder, Path) else folder.child(output.path)
             screen.result(str(path))
     if record.error:
-        screen.note(f"error: {record.error}")
+        screen.note(f"error: {one_line(record.error)}")
     for query, way in () if is_old else record.ways.items():
         screen.note(f"{query!r}: {way}")
     for warning in [] if is_old else record.warnings:
-        screen.note(f"warning: {record.input}: {warning}")
+        screen.note(f"warning: {one_line(f'{record.input}: {warning}')}")
 
 
 def _terminated(number: int, frame: object) -> NoReturn:

@@ -65,12 +65,12 @@ class CommandGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run; every error of the library is one line on the error stream and exit code 1."""
-        from separate.errors import SeparateError
+        from separate.errors import SeparateError, one_line
 
         try:
             return super().invoke(ctx)
         except SeparateError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            typer.echo(f"error: {one_line(error)}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("stopped", err=True)

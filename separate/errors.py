@@ -1,5 +1,7 @@
 """The error family: libraries raise these, the command line prints one line and exits non-zero."""
 
+import unicodedata
+
 from separate.models.errors import CheckpointError, SeparateError
 
 __all__ = [
@@ -12,7 +14,22 @@ __all__ = [
     "SeparateError",
     "SettingsError",
     "WeightsError",
+    "one_line",
 ]
+
+
+_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # of the direction of reading
+
+
+def one_line(text: object) -> str:
+    """Return a text for a terminal: on one line, without what moves the cursor or turns letters.
+
+    Names of files and queries may hold anything.
+    """
+    line = " ".join(str(text).split())
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) == "Cc" or c in _TURNS else c for c in line
+    )
 
 
 class InputError(SeparateError):
