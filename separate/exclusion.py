@@ -12,7 +12,7 @@ from torch.nn import functional
 Mask = Callable[[slice], Tensor]  # some frames -> 0..1, (2, frames, bins); fewer bins go on upward
 
 _SMOOTH = (41, 5)  # frames and bins around a bin in which two claims are compared: a second, 50 Hz
-_KEPT = 0.6  # of a claim's energy in a window: what a rival may not take at firmness 1
+_KEPT = 0.69  # of a claim's energy in a window: what a rival may not take at firmness 1
 _HIGHEST_POWER = 32.0  # of the ratio of two claims
 _HALVINGS = 12  # of the search for the power
 _EPS = 1e-10
@@ -30,7 +30,7 @@ def without(
     A part of what is wanted ("vocals", not "backing vocals") lies under the mask itself: what
     remains is what the part does not claim. A rival ("flute", not "cello") only matters where its
     claim is the larger one in the neighbourhood; there the mask falls with a power of their ratio.
-    The power is the highest that leaves the wanted source 0.6 ** firmness of its claimed energy: a
+    The power is the highest that leaves the wanted source 0.69 ** firmness of its claimed energy: a
     rival that would take more sounds so much like what is wanted that the masks can't tell them
     apart.
 
