@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click import Command
 from typer.core import TyperCommand
 
 
@@ -21,7 +22,26 @@ def _list_models(wanted: bool) -> None:
 
 
 class BatchCommand(TyperCommand):
-    """A command whose `--ray` stands with or without an address."""
+    """A command of many options: help in plain sections, and `--ray` with or without an address."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help plainly: to load what draws boxes takes as long as all else."""
+        Command.format_help(self, ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel of options, in their order."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                kind = "Arguments" if param.param_type_name == "argument" else "Options"
+                panel = getattr(param, "rich_help_panel", None) or kind
+                name, text = record
+                plain = text.replace("\\[", "[")  # typer escapes what boxes would take as markup
+                sections.setdefault(panel, []).append((name, plain))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give a `--ray` without address the word `local`."""
