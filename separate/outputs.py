@@ -216,7 +216,16 @@ def _is_running(process: int) -> bool:
         return False
     except OSError:
         pass
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Whether a process has ended and its parent never asked; known on Linux alone."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
 
 
 def _check_place(path: Path) -> None:
