@@ -104,12 +104,17 @@ def held_out(path: Path) -> dict[str, list[Path]]:
         raise DataError(f"{path}: no such folder; give one with a folder of clips a label")
     labels: dict[str, list[Path]] = {}
     for folder in sorted(p for p in Path(path).iterdir() if p.is_dir()):
-        clips = [f for f in audio_files(folder) if f.stem.isdigit() and int(f.stem) % 10 == 0]
+        clips = [path for path in audio_files(folder) if is_held_out(path)]
         if clips:
             labels[folder.name] = clips
     if len(labels) < 2:
         raise DataError(f"{path}: needs two labels with files 000, 010 ... in their folders")
     return labels
+
+
+def is_held_out(clip: Path) -> bool:
+    """Whether no model is trained on a clip: its number is divisible by 10."""
+    return clip.stem.isdigit() and int(clip.stem) % 10 == 0
 
 
 def draw(clips: Mapping[str, Sequence[Path]], per_class: int, seed: int = 0) -> list[ClipMixture]:

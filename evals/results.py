@@ -4,10 +4,8 @@ Every result says what was scored, how its masks were made, by which metric, on 
 which of them the model had seen in training; those are left out of the means.
 """
 
-import contextlib
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from separate.atomic import replacing
 from separate.errors import DataError, OutputError
 from separate.evals.metrics import bootstrap
 
@@ -48,16 +47,12 @@ def write_json(path: Path, data: Any, *, allow_nan: bool = False) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(data if allow_nan else plain(data), indent=1, ensure_ascii=False)
         text = _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match.group()), text) + "\n"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 
 

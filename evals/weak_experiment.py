@@ -26,7 +26,7 @@ import numpy as np
 from separate.audio import read_audio, resample
 from separate.errors import DataError
 from separate.evals.bss_filters import bss_eval
-from separate.evals.clips import TAGS, held_out
+from separate.evals.clips import TAGS, held_out, is_held_out
 from separate.evals.datasets import audio_files
 from separate.train.small_separator import (
     ANCHOR_ARMS,
@@ -155,7 +155,7 @@ def read_clips(folder: Path, labels: Sequence[str], *, held: bool) -> dict[str, 
     clips: dict[str, list[np.ndarray]] = {}
     for label in labels:
         for path in audio_files(folder / label):
-            if (path.stem.isdigit() and int(path.stem) % 10 == 0) == held:
+            if is_held_out(path) == held:
                 audio, rate = read_audio(path)
                 mono = resample(audio.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
                 if np.abs(mono).max(initial=0) > 1e-3:

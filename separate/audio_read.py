@@ -22,7 +22,7 @@ from separate.audio_info import (
     require_file,
     sniff,
 )
-from separate.errors import InputError
+from separate.errors import InputError, one_line
 
 _SOUNDFILE_KINDS = frozenset({"wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64"})
 _SOUNDFILE_FORMATS = frozenset({
@@ -322,4 +322,4 @@ class AudioReader:
 def _one_line(error: BaseException) -> str:
     """The reason of libsndfile without the name of the file, which the caller puts first."""
     text = getattr(error, "error_string", None) or str(error)
-    return " ".join(text.split()).rstrip(".")
+    return one_line(text).rstrip(".")

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from separate.audio_info import fs_name
-from separate.errors import OutputError
+from separate.errors import OutputError, one_line
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 DEFAULT_MP3_BITRATE = 320  # kbit/s
@@ -290,7 +290,7 @@ class AudioWriter:
                 reason = "the disk is full"
         except OSError:
             pass
-        reason = " ".join(str(reason).split()).rstrip(".")
+        reason = one_line(reason).rstrip(".")
         return OutputError(
             f"{self.path}: cannot be written ({reason}); make room or choose another folder"
         )

@@ -17,8 +17,8 @@ from separate.audio import check_writable
 from separate.errors import SettingsError
 from separate.naming import Track, find_tracks
 from separate.outputs import remove_leftovers
-from separate.pool import run_in_processes
-from separate.ray_cluster import RayOptions, processors
+from separate.pool import processors, run_in_processes
+from separate.ray_cluster import RayOptions
 from separate.ray_pool import run_on_ray
 from separate.record import Record, RecordFile, Records
 from separate.remote_files import Place, RemoteOptions

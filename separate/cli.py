@@ -9,11 +9,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
-from click import Command
+import typer.core
 from typer.core import TyperCommand, TyperGroup
 
 from separate.run_command import run
 from separate.run_options import BatchCommand
+
+# Help and errors are plain text: to load what draws boxes around them takes as long as all else.
+typer.core.HAS_RICH = False
 
 _GROUP = "separate.commands"
 # Own commands that are loaded when called: (where, help, order of the list).
@@ -58,10 +61,6 @@ class CommandGroup(TyperGroup):
         if command is not None and name is not None and name not in self.commands:
             self.commands[name] = command = _load_command(name)
         return name, command, rest
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the list of commands plainly: to load what draws boxes takes as long as all else."""
-        Command.format_help(self, ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run; every error of the library is one line on the error stream and exit code 1."""

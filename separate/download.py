@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from separate.errors import WeightsError
+from separate.errors import WeightsError, one_line
 from separate.record import sha256_of
 
 Progress = Callable[[float, float], None]  # (bytes done, bytes in all or 0)
@@ -81,7 +81,7 @@ def _download_rest(url: str, part: Path, on_progress: Progress | None) -> None:
             _attempt(url, part, have, on_progress)
             return
         except requests.HTTPError as error:
-            raise WeightsError(f"{url}: refused ({' '.join(str(error).split())[:60]})") from error
+            raise WeightsError(f"{url}: refused ({one_line(error)[:60]})") from error
         except requests.RequestException as error:
             lost = isinstance(error, requests.ConnectionError | requests.Timeout)
             reason = "no connection" if lost and not have else "the connection broke off"

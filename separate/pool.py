@@ -147,3 +147,10 @@ def run_in_processes(
         for slot in slots:
             with suppress(Exception):
                 slot.discard()
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from separate.errors import SettingsError
+from separate.errors import SettingsError, one_line
+from separate.pool import processors
 
 _STORE_BYTES = 100 << 20  # of a local Ray: what passes through are records
 
@@ -35,13 +36,6 @@ class RayOptions:
             raise SettingsError(f"--jobs {self.workers}: give 1 or more")
         if not 0 <= self.gpus_per_worker <= 64:
             raise SettingsError(f"--gpus-per-worker {self.gpus_per_worker}: give 0 to 64")
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def room(ray: Any, options: RayOptions, threads: int) -> int:
@@ -105,7 +99,7 @@ def connect(options: RayOptions, threads: int, most: int) -> Iterator[Any]:
         else:
             ray.init(address=options.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise SettingsError(
             f"--ray {options.address or ''}: no cluster there ({reason})"
         ) from error

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from separate.errors import InputError, OutputError, SeparateError, SettingsError
+from separate.errors import InputError, OutputError, SeparateError, SettingsError, one_line
 
 READABLE = ("s3", "gs", "sftp", "memory", "http", "https")
 WRITABLE = ("s3", "gs", "sftp", "memory")
@@ -141,7 +141,7 @@ def call(
             return action(_open_store(address.scheme, address.root))
         except Exception as error:
             if is_lasting(error) or time.monotonic() + wait > deadline:
-                raise _one_line(address, error, writing) from error
+                raise _told(address, error, writing) from error
         _open_store.cache_clear()  # connections of before may be dead
         time.sleep(wait)
         wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
@@ -156,7 +156,7 @@ def is_lasting(error: BaseException) -> bool:
     return isinstance(error, _LASTING) or bool(named & _LASTING_NAMES) or number in _LASTING_ERRNO
 
 
-def _one_line(address: Address, error: Exception, writing: bool) -> SeparateError:
+def _told(address: Address, error: Exception, writing: bool) -> SeparateError:
     if isinstance(error, SeparateError):
         return error
     if isinstance(error, ImportError):
@@ -165,7 +165,7 @@ def _one_line(address: Address, error: Exception, writing: bool) -> SeparateErro
     if isinstance(error, FileNotFoundError) and is_lasting(error):
         hint = "no such bucket or folder" if writing else "no such file or folder"
         return kind(f"{address}: {hint}; check the spelling")
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = one_line(error)[:200] or type(error).__name__
     return kind(f"{address}: cannot be {'written' if writing else 'read'} ({reason})")
 
 

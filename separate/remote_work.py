@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from separate.errors import InputError, OutputError
+from separate.errors import InputError, OutputError, one_line
 from separate.outputs import staging_name
 from separate.record import Record
 from separate.remote_files import RemoteOptions, fetch, put_all
@@ -35,8 +35,7 @@ class RemoteWorker:
         try:
             record = self._work(item, self._scratch, on_progress)
         except (InputError, OutputError) as error:
-            text = " ".join(str(error).split())
-            record = replace(item.draft, outputs=[], error=text)
+            record = replace(item.draft, outputs=[], error=one_line(error))
         except OSError as error:
             folder = tempfile.gettempdir()
             record = replace(item.draft, outputs=[], error=f"{folder}: {error.strerror or error}")

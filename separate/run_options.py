@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click import Command
 from typer.core import TyperCommand
 
 
@@ -22,11 +21,7 @@ def _list_models(wanted: bool) -> None:
 
 
 class BatchCommand(TyperCommand):
-    """A command of many options: help in plain sections, and `--ray` with or without an address."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Show the help plainly: to load what draws boxes takes as long as all else."""
-        Command.format_help(self, ctx, formatter)
+    """A command of many options: help in sections, and `--ray` with or without an address."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each panel of options, in their order."""
@@ -36,9 +31,7 @@ class BatchCommand(TyperCommand):
             if record is not None:
                 kind = "Arguments" if param.param_type_name == "argument" else "Options"
                 panel = getattr(param, "rich_help_panel", None) or kind
-                name, text = record
-                plain = text.replace("\\[", "[")  # typer escapes what boxes would take as markup
-                sections.setdefault(panel, []).append((name, plain))
+                sections.setdefault(panel, []).append(record)
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)

@@ -19,6 +19,7 @@ from separate.errors import (
     QueryError,
     SeparateError,
     SettingsError,
+    one_line,
 )
 from separate.naming import Track, distinct
 from separate.outputs import OutputSet
@@ -289,7 +290,7 @@ def _warnings(outputs: OutputSet, presence: Mapping[str, float], task: Task) -> 
 
 def error_line(path: Path, error: Exception) -> str:
     """Say in one line why a file failed."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, SeparateError):
         return text
     if isinstance(error, MemoryError) or "out of memory" in text.lower():

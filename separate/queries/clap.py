@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.atomic import replacing
-from separate.errors import CheckpointError, QueryError
+from separate.errors import CheckpointError, QueryError, one_line
 from separate.models.torch_file import read_torch_file
 from separate.record import sha256_of
 from separate.weights import cache_dir, fetch
@@ -155,7 +155,7 @@ def _built(package: Any, size: str) -> Any:
 
 
 def _offline(error: Exception) -> QueryError:
-    reason = " ".join(str(error).split())[:120]
+    reason = one_line(error)[:120]
     return QueryError(
         "the query net clap can't be opened: laion-clap loads the tokenizers of roberta-base,"
         " bert-base-uncased and facebook/bart-base from the Hugging Face hub the first time; go"

@@ -3,33 +3,13 @@
 In: folders of cached audio and options. Out: a run folder, and in the end a model with its card.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from separate.train import options
-from separate.train.options import (
-    Average,
-    Batch,
-    DecaySteps,
-    Dev,
-    Device,
-    Folders,
-    Frames,
-    Init,
-    Licences,
-    Minutes,
-    Name,
-    Precision,
-    Rate,
-    Run,
-    Seed,
-    Steps,
-    Threads,
-    Tune,
-    Warmup,
-)
+from separate.train.options import Frames, Shared, whole_blocks, with_shared
 
 train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
 _MIXTURE_RECIPES = {
@@ -45,25 +25,9 @@ def train() -> None:
 
 
 @train_app.command()
+@with_shared()
 def supervised(
-    corpus: Folders,
-    run: Run,
-    init: Init = "spleeter-2stems",
-    dev: Dev = None,
-    licences: Licences = "free,sharealike",
-    minutes: Minutes = 60.0,
-    steps: Steps = 1_000_000,
-    batch: Batch = 2,
-    rate: Rate = 3e-4,
-    decay_steps: DecaySteps = 0,
-    warmup: Warmup = 100,
-    average: Average = 0.999,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    device: Device = "cpu",
-    name: Name = "mine",
-    precision: Precision = "int8",
-    tune: Tune = "all",
+    shared: Shared,
     frames: Frames = 256,
     joined: Annotated[
         float, typer.Option(min=0, max=1, help="Share of queries for two sources at once.")
@@ -72,69 +36,35 @@ def supervised(
     """Mix and separate: learn from songs with stems and from labelled clips."""
     from separate.train.mixing import MixConfig
 
-    loop = options.loop_of(
-        minutes, steps, batch, rate, warmup=warmup, decay_steps=decay_steps, average=average,
-        seed=seed,
-    )  # fmt: skip
-    options.start(
-        corpus, loop, licences, recipe="supervised", run=run, init=init, dev=dev, threads=threads,
-        device=device, name=name, precision=precision, tune=tune,
-        mix=MixConfig(frames=options.whole_blocks(frames), joined=joined),
-    )  # fmt: skip
+    shared.start("supervised", mix=MixConfig(frames=whole_blocks(frames), joined=joined))
 
 
 @train_app.command()
-def adapt(
-    folder: Annotated[Path, typer.Argument(help="Your songs with stems, or clips by label.")],
-    run: Run,
-    init: Init = "default",
-    dev: Dev = None,
-    minutes: Minutes = 5.0,
-    steps: Steps = 1_000_000,
-    batch: Batch = 2,
-    rate: Rate = 3e-4,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    device: Device = "cpu",
-    name: Name = "adapted",
-    precision: Precision = "int8",
-    tune: Tune = "film",
-) -> None:
-    """Adapt a model to a few songs of your own in minutes: its normalisations and FiLM layers."""
-    from separate.train.data import LICENCE_CLASSES, cached_folder
+@with_shared(
+    init="default", licences="free,sharealike,nc,research", minutes=5.0, warmup=20, average=0.99,
+    weight_decay=0.0, name="adapted", tune="film",
+)  # fmt: skip
+def adapt(shared: Shared) -> None:
+    """Adapt a model to a few songs of your own in minutes: its normalisations and FiLM layers.
 
-    loop = options.loop_of(
-        minutes, steps, batch, rate, warmup=20, average=0.99, seed=seed, weight_decay=0.0
-    )
-    options.start(
-        [cached_folder(folder, run / "audio", log=typer.echo)], loop, ",".join(LICENCE_CLASSES),
-        recipe="supervised", run=run, init=init, dev=dev, threads=threads, device=device,
-        name=name, precision=precision, tune=tune,
-    )  # fmt: skip
+    The folders may also hold songs with stems, or clips by label, as audio files.
+    """
+    from separate.train.data import cached_folder
+
+    cache = shared.run / "audio"
+    cached = [
+        cached_folder(folder, cache / str(number), log=typer.echo)
+        for number, folder in enumerate(shared.corpus)
+    ]
+    replace(shared, corpus=cached).start("supervised")
 
 
 def _mixture_command(recipe: str) -> None:
-    """Add one of the recipes that learn from mixtures; they share their options."""
+    """Add one of the recipes that learn from mixtures."""
 
+    @with_shared(rate=1e-4)
     def command(
-        corpus: Folders,
-        run: Run,
-        init: Init = "spleeter-2stems",
-        dev: Dev = None,
-        licences: Licences = "free,sharealike",
-        minutes: Minutes = 60.0,
-        steps: Steps = 1_000_000,
-        batch: Batch = 2,
-        rate: Rate = 1e-4,
-        decay_steps: DecaySteps = 0,
-        warmup: Warmup = 100,
-        average: Average = 0.999,
-        seed: Seed = 0,
-        threads: Threads = 0,
-        device: Device = "cpu",
-        name: Name = "mine",
-        precision: Precision = "int8",
-        tune: Tune = "all",
+        shared: Shared,
         frames: Frames = 128,
         sources: Annotated[int, typer.Option(min=1, help="Sources a mixture.")] = 2,
         listener: Annotated[
@@ -149,16 +79,8 @@ def _mixture_command(recipe: str) -> None:
     ) -> None:
         from separate.train.mixtures import MixtureConfig
 
-        loop = options.loop_of(
-            minutes, steps, batch, rate, warmup=warmup, decay_steps=decay_steps, average=average,
-            seed=seed,
-        )  # fmt: skip
-        mixtures = MixtureConfig(frames=options.whole_blocks(frames), sources=sources)
-        options.start(
-            corpus, loop, licences, recipe=recipe, run=run, init=init, dev=dev, threads=threads,
-            device=device, name=name, precision=precision, tune=tune, mixtures=mixtures,
-            listener=listener, singles=tuple(singles or ()),
-        )  # fmt: skip
+        mixtures = MixtureConfig(frames=whole_blocks(frames), sources=sources)
+        shared.start(recipe, mixtures=mixtures, listener=listener, singles=tuple(singles or ()))
 
     train_app.command(recipe, help=_MIXTURE_RECIPES[recipe])(command)
 
@@ -168,25 +90,9 @@ for _recipe in _MIXTURE_RECIPES:
 
 
 @train_app.command()
+@with_shared()
 def anchors(
-    corpus: Folders,
-    run: Run,
-    init: Init = "spleeter-2stems",
-    dev: Dev = None,
-    licences: Licences = "free,sharealike",
-    minutes: Minutes = 60.0,
-    steps: Steps = 1_000_000,
-    batch: Batch = 2,
-    rate: Rate = 3e-4,
-    decay_steps: DecaySteps = 0,
-    warmup: Warmup = 100,
-    average: Average = 0.999,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    device: Device = "cpu",
-    name: Name = "mine",
-    precision: Precision = "int8",
-    tune: Tune = "all",
+    shared: Shared,
     frames: Frames = 128,
     tagger: Annotated[
         str, typer.Option(help="Finds anchors: embedded, efficientat-mn04, or its .pt.")
@@ -204,14 +110,5 @@ def anchors(
 
     if condition not in CONDITIONS:
         raise SettingsError(f"--condition {condition!r}: take {' or '.join(CONDITIONS)}")
-    loop = options.loop_of(
-        minutes, steps, batch, rate, warmup=warmup, decay_steps=decay_steps, average=average,
-        seed=seed,
-    )  # fmt: skip
-    settings = AnchorConfig(
-        options.whole_blocks(frames), mined=not random_crops, condition=condition
-    )
-    options.start(
-        corpus, loop, licences, recipe="anchors", run=run, init=init, dev=dev, threads=threads,
-        device=device, name=name, precision=precision, tune=tune, anchors=settings, tagger=tagger,
-    )  # fmt: skip
+    settings = AnchorConfig(whole_blocks(frames), mined=not random_crops, condition=condition)
+    shared.start("anchors", anchors=settings, tagger=tagger)

@@ -8,7 +8,6 @@ Under `torchrun` several processes take turns in the examples' numbers and avera
 """
 
 import json
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from separate.errors import DataError, OutputError
+from separate.atomic import replacing
+from separate.errors import CheckpointError, DataError, OutputError
+from separate.models.torch_file import read_torch_file
 from separate.train import processes
 
 
@@ -216,8 +217,8 @@ class _State:
         if not path.is_file():
             return 0
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            state = read_torch_file(path)
+        except CheckpointError as error:
             raise DataError(f"{path}: damaged; take another --run folder") from error
         own = {"recipe": self.recipe.name, "seed": self.seed}
         kept = {key: state.get(key, value) for key, value in own.items()}
@@ -242,7 +243,6 @@ class _State:
         """
         if processes.rank() != 0:
             return
-        temporary = path.with_suffix(".tmp")
         state = {
             "step": step,
             "recipe": self.recipe.name,
@@ -253,10 +253,9 @@ class _State:
             "rng": torch.get_rng_state(),
         }
         try:
-            torch.save(state, temporary)
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                torch.save(state, temporary)
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
             raise OutputError(
                 f"{path}: the checkpoint cannot be written ({error}); the last one is kept"
             ) from error

@@ -3,13 +3,13 @@
 Heavy imports stand inside the functions, so that help answers at once.
 """
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from separate.train.loop import LoopConfig
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders made by `separate data`.")]
 Run = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")]
@@ -26,6 +26,7 @@ Rate = Annotated[float, typer.Option(help="Learning rate.")]
 DecaySteps = Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")]
 Warmup = Annotated[int, typer.Option(help="Steps of linear warm-up.")]
 Average = Annotated[float, typer.Option(help="Decay of the averaged weights.")]
+WeightDecay = Annotated[float, typer.Option(help="AdamW's.")]
 Seed = Annotated[int, typer.Option(help="Of initial weights and examples.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0: all.")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")]
@@ -37,40 +38,107 @@ Tune = Annotated[
 Frames = Annotated[int, typer.Option(min=64, help="Spectra an example (23 ms each), x 64.")]
 
 
-def loop_of(minutes: float, steps: int, batch: int, rate: float, **others: Any) -> "LoopConfig":
-    """Fill the loop's settings; others by their names there."""
-    from separate.train.loop import LoopConfig
+@dataclass(frozen=True)
+class Shared:
+    """What every recipe is given; each field is an option of its command."""
 
-    return LoopConfig(minutes=minutes, steps=steps, batch=batch, rate=rate, **others)
+    corpus: Folders
+    run: Run
+    init: Init = "spleeter-2stems"
+    dev: Dev = None
+    licences: Licences = "free,sharealike"
+    minutes: Minutes = 60.0
+    steps: Steps = 1_000_000
+    batch: Batch = 2
+    rate: Rate = 3e-4
+    decay_steps: DecaySteps = 0
+    warmup: Warmup = 100
+    average: Average = 0.999
+    weight_decay: WeightDecay = 1e-4
+    seed: Seed = 0
+    threads: Threads = 0
+    device: Device = "cpu"
+    name: Name = "mine"
+    precision: Precision = "int8"
+    tune: Tune = "all"
+
+    def start(self, recipe: str, **others: Any) -> None:
+        """Run a recipe; the last line printed is the model's path.
+
+        Args:
+            recipe: Its name.
+            others: Further fields of the plan.
+
+        Raises:
+            SettingsError: A setting is out of its range.
+        """
+        from separate.errors import SettingsError
+        from separate.train.loop import LoopConfig
+        from separate.train.runs import Plan, run_training
+        from separate.train.trunk import TUNE, TrunkConfig
+
+        if self.tune not in TUNE:
+            raise SettingsError(f"--tune {self.tune!r}: take {' or '.join(TUNE)}")
+        plan = Plan(
+            folders=tuple(self.corpus),
+            run=self.run,
+            recipe=recipe,
+            init=self.init,
+            dev=tuple(self.dev or ()),
+            licences=tuple(part.strip() for part in self.licences.split(",")),
+            threads=self.threads,
+            device=self.device,
+            name=self.name,
+            precision=self.precision,
+            trunk=TrunkConfig(tune=self.tune),
+            **others,
+        )
+        loop = LoopConfig(
+            minutes=self.minutes,
+            steps=self.steps,
+            batch=self.batch,
+            rate=self.rate,
+            warmup=self.warmup,
+            decay_steps=self.decay_steps,
+            weight_decay=self.weight_decay,
+            average=self.average,
+            seed=self.seed,
+        )
+        run_training(plan, loop, log=typer.echo)
 
 
-def start(folders: list[Path], loop: "LoopConfig", licences: str, **others: Any) -> None:
-    """Run a plan; the last line printed is the model's path.
+def with_shared(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function whose first argument is `Shared`.
 
     Args:
-        folders: Of cached audio.
-        loop: The loop's settings.
-        licences: Classes, comma-separated.
-        others: Fields of the plan.
-
-    Raises:
-        SettingsError: A setting is out of its range.
+        defaults: Of shared options, where they differ.
     """
-    from separate.errors import SettingsError
-    from separate.train.runs import Plan, run_training
-    from separate.train.trunk import TUNE, TrunkConfig
 
-    tune = others.pop("tune", "all")
-    if tune not in TUNE:
-        raise SettingsError(f"--tune {tune!r}: take {' or '.join(TUNE)}")
-    others["dev"] = tuple(others.pop("dev", None) or ())
-    plan = Plan(
-        folders=tuple(folders),
-        licences=tuple(part.strip() for part in licences.split(",")),
-        trunk=TrunkConfig(tune=tune),
-        **others,
-    )
-    run_training(plan, loop, log=typer.echo)
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            given = {field.name: values.pop(field.name) for field in fields(Shared)}
+            function(Shared(**given), **values)
+
+        _, *own = inspect.signature(function).parameters.values()
+        shared = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=defaults.get(field.name, _or_empty(field.default)),
+                annotation=field.type,
+            )
+            for field in fields(Shared)
+        ]
+        later = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in own]
+        command.__signature__ = inspect.Signature([*shared, *later])  # type: ignore[attr-defined]
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        return command
+
+    return decorate
+
+
+def _or_empty(default: Any) -> Any:
+    return inspect.Parameter.empty if default is MISSING else default
 
 
 def whole_blocks(frames: int) -> int:

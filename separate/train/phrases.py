@@ -91,10 +91,6 @@ class PhraseBook(dict[str, Tensor]):
             return ["the sound mixture of " + " and ".join(names)]
         return [joint.format(*pair) for joint in _MIXTURES for pair in permutations(names)]
 
-    def draw(self, label: str, seed: Sequence[int], noise: float = 0.0) -> Tensor:
-        """Return the vector of one wording `(dim,)`, of unit length."""
-        return draw_wording(self[label], seed, noise)
-
 
 def draw_wording(known: Tensor, seed: Sequence[int], noise: float) -> Tensor:
     """Draw one of some vectors `(n, dim)`; a little noise makes neighbours mean the same.

@@ -62,14 +62,10 @@ def build(
         QueryError: There is no such listener.
         SettingsError: There is no such tagger.
     """
-    phrases = PhraseBook(encoder)
+    phrases, trunk = PhraseBook(encoder), QueryTrunk(model, plan.trunk)
     if plan.recipe == "supervised":
         mixer = Mixer(corpus, plan.mix, seed, wider_labels(corpus))
-        return Supervised(
-            model, mixer, phrases, plan.supervised, trunk=plan.trunk, evaluate=evaluate,
-            device=device,
-        )  # fmt: skip
-    trunk = QueryTrunk(model, plan.trunk)
+        return Supervised(trunk, mixer, phrases, plan.supervised, evaluate=evaluate, device=device)
     if plan.recipe == "anchors":
         anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)
         return Anchors(trunk, anchors, phrases, evaluate=evaluate, device=device)

@@ -92,8 +92,7 @@ def train_arm(
     phrases = PhraseBook(load_encoder("embedded"), varied=False)
     torch.manual_seed(config.seed)
     net = SmallUNet(SmallUNetConfig(query_dim=phrases.encoder.dim, widths=config.widths))
-    make = _anchors if config.arm in ANCHOR_ARMS else _mixtures
-    recipe = make(config, SmallTrunk(net), phrases, clips, listener, classes)
+    recipe = _recipe(config, SmallTrunk(net), phrases, clips, listener, classes)
     loop = LoopConfig(
         minutes=float("inf"), steps=config.steps, batch=config.batch, rate=config.rate, warmup=20,
         decay_steps=config.steps, average=0.99, seed=config.seed,
@@ -103,7 +102,7 @@ def train_arm(
         return SmallSeparator(train(recipe, loop, folder, log=log), phrases)
 
 
-def _mixtures(
+def _recipe(
     config: ArmConfig,
     trunk: SmallTrunk,
     phrases: PhraseBook,
@@ -111,32 +110,23 @@ def _mixtures(
     listener: str,
     classes: Mapping[str, str],
 ) -> Recipe:
+    if config.arm in ANCHOR_ARMS:
+        mined = config.arm == "anchors"
+        settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
+        miner = Miner(open_tagger(listener), classes)
+        return Anchors(trunk, AnchorMixer(_corpus(clips), miner, settings, config.seed), phrases)
     name = _RECIPE.get(config.arm, config.arm)
-    weights = RECIPES[name]
     mixtures = MixtureConfig(frames=config.frames, channels=1)
     singles = replace(mixtures, sources=1)
+    hears = bool(RECIPES[name].contrastive_weight)
     return Weak(
         trunk,
         phrases,
         name=name,
         mixer=MixtureMixer(_corpus(clips), mixtures, config.seed),
         singles=MixtureMixer(_corpus(clips, config.single_share), singles, config.seed),
-        listener=open_listener(listener, classes=classes) if weights.contrastive_weight else None,
+        listener=open_listener(listener, classes=classes) if hears else None,
     )
-
-
-def _anchors(
-    config: ArmConfig,
-    trunk: SmallTrunk,
-    phrases: PhraseBook,
-    clips: Mapping[str, Sequence[np.ndarray]],
-    listener: str,
-    classes: Mapping[str, str],
-) -> Recipe:
-    mined = config.arm == "anchors"
-    settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
-    miner = Miner(open_tagger(listener), classes)
-    return Anchors(trunk, AnchorMixer(_corpus(clips), miner, settings, config.seed), phrases)
 
 
 def _corpus(clips: Mapping[str, Sequence[np.ndarray]], share: float = 1.0) -> Corpus:

@@ -19,11 +19,10 @@ from separate.models.losses import (
     products,
 )
 from separate.models.stft import modulus
-from separate.models.unet import QueryUNet
 from separate.train.mixing import MUSIC, Mixer
 from separate.train.phrases import draw_wording
 from separate.train.processes import mean_over_all
-from separate.train.trunk import QueryTrunk, TrunkConfig
+from separate.train.trunk import QueryTrunk
 
 _EPS = 1e-6
 
@@ -45,33 +44,30 @@ class Supervised:
 
     def __init__(
         self,
-        model: QueryUNet,
+        trunk: QueryTrunk,
         mixer: Mixer,
         phrases: Mapping[str, Tensor],
         config: SupervisedConfig,
         *,
-        trunk: TrunkConfig | None = None,
         evaluate: Callable[[nn.Module], dict[str, float]] = lambda model: {},
         device: torch.device | str = "cpu",
     ) -> None:
         """Keep what the recipe needs.
 
         Args:
-            model: The network to train.
+            trunk: What to train.
             mixer: Makes examples.
             phrases: Query vectors `(phrases, dim)` by label.
             config: Weights.
-            trunk: What is trained, and how fast.
             evaluate: Scores a model on development songs.
             device: Where to train.
         """
-        self.model = model.to(device)
+        self.trunk, self.model = trunk, trunk.model.to(device)
         self.mixer = mixer
         self.phrases = phrases
         self.config = config
         self.evaluate = evaluate
         self.device = torch.device(device)
-        self.trunk = QueryTrunk(self.model, trunk)
 
     def calibrate(self, examples: int = 8) -> None:
         """Fit the music trunk's normalisation to some examples, before the first step."""

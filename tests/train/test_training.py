@@ -17,7 +17,7 @@ from separate.train.dev import DevSet, stems_separator
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MUSIC, MixConfig, Mixer
 from separate.train.supervised import Supervised, SupervisedConfig
-from separate.train.trunk import TrunkConfig
+from separate.train.trunk import QueryTrunk, TrunkConfig
 
 SECONDS = 6  # of the songs of `corpus_folder`
 
@@ -135,7 +135,7 @@ def recipe(mixer: Mixer, seed: int = 0) -> Supervised:
     torch.manual_seed(seed)
     net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
     nn.init.constant_(net.gate.bias, -100.0)
-    return Supervised(net, mixer, vectors(mixer.corpus), SupervisedConfig())
+    return Supervised(QueryTrunk(net), mixer, vectors(mixer.corpus), SupervisedConfig())
 
 
 def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> 
 def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
-    tune = TrunkConfig(tune="film")
-    made = Supervised(net, mixer, vectors(mixer.corpus), SupervisedConfig(), trunk=tune)
+    trunk = QueryTrunk(net, TrunkConfig(tune="film"))
+    made = Supervised(trunk, mixer, vectors(mixer.corpus), SupervisedConfig())
     before = {name: value.clone() for name, value in net.state_dict().items()}
     train(made, LoopConfig(steps=2, batch=1, warmup=1, rate=1e-3), tmp_path / "run", log=str)
     moved = {n for n, value in net.state_dict().items() if not torch.equal(value, before[n])}

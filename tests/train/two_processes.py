@@ -17,7 +17,7 @@ from separate.train.mixing import MixConfig, Mixer
 from separate.train.mixtures import MixtureConfig, MixtureMixer
 from separate.train.phrases import PhraseBook, wider_labels
 from separate.train.supervised import Supervised, SupervisedConfig
-from separate.train.trunk import SmallTrunk
+from separate.train.trunk import QueryTrunk, SmallTrunk
 from separate.train.weak import Weak
 
 
@@ -32,7 +32,7 @@ def main(name: str, data: str, run: str, batch: str) -> None:
     if name == "supervised":
         mixer = Mixer(corpus, MixConfig(frames=64, clips=0.5), 0, wider_labels(corpus))
         net = QueryUNet(UNetConfig(film_dim=16))
-        recipe = made = Supervised(net, mixer, phrases, SupervisedConfig())
+        recipe = made = Supervised(QueryTrunk(net), mixer, phrases, SupervisedConfig())
         made.calibrate()
     else:
         small = SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16))
