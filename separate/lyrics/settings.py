@@ -107,25 +107,22 @@ class LyricsSettings:
     With `segmentation="whisper"` Whisper works as it does by itself: conditioned on the text before
     and with its fallback to higher temperatures, unless these fields say otherwise.
 
-    Why the rest is as it is, in WER % of five CC0 songs (442 words), separated by a model that was
-    trained on none of them (`spleeter-2stems`), with the guards:
+    What the smaller models hear and how it is cut was chosen by `separate eval lyrics` on five CC0
+    songs (451 words), separated by a model that was trained on none of them (`spleeter-2stems`).
+    WER % with the guards:
 
-    - `audio` and `segmentation`, base: cut by RMS-VAD 51 on the mixture, 53 on the vocals, 39 on
-      the vocals with the rest at -12 dB, which is better than either in four of the five songs; on
-      two of them Whisper's own windows gave 63, 52 and 77, where that blend had 28. tiny.en: cut
-      by RMS-VAD 43 on the mixture, 71 on the vocals, 52 on the blend; by its own windows 56, 83 and
-      44. So the mixture cut by RMS-VAD and the blend in Whisper's windows are level; taken is the
-      latter, which without the guards has 50, the former 143. We guess that small models suffer
-      from the separator's traces, and that some of the rest covers them. small follows base,
-      unmeasured; larger ones the paper, where vocals were better.
-    - `condition_on_previous_text`, cut by RMS-VAD: base on the mixture 50 with it and 51 without,
-      but 202 and 127 before the guards; tiny.en, with fallback too, 50 with it and 43 without.
-    - `temperature_increment_on_fallback`: 0.2 gave base 37 for 39, and left tiny.en at 43.
-    - `vad`: the paper's; from half to twice the onset most segments of these songs stay as they
-      are. Other thresholds were not scored.
+    ======== ================= ======= ====== =====
+    Whisper  cut by            mixture vocals blend
+    ======== ================= ======= ====== =====
+    base     RMS-VAD              51.0   51.2  38.8
+    base     Whisper's windows    62.1   71.6  75.8
+    tiny.en  RMS-VAD              43.2      -  52.3
+    tiny.en  Whisper's windows    55.6   82.7  44.4
+    ======== ================= ======= ====== =====
 
-    Base on RMS-VAD and what is said of conditioning and fallback was found with the same weights
-    run by CTranslate2, which may differ a little from Whisper's code.
+    Of the two that are level for tiny.en the blend in Whisper's windows is taken: without the
+    guards it has 49.9, the other 143. small follows base, unmeasured; larger ones the paper, where
+    vocals were better. `vad` is the paper's; other thresholds were not scored.
     """
 
     whisper: str | None = None  # name or path of a .pt; None: the best that is on this machine

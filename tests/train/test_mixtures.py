@@ -12,7 +12,7 @@ from separate.queries import load_encoder
 from separate.queries.vocabulary import training_captions
 from separate.train.data import load_corpus
 from separate.train.mixtures import MixtureConfig, MixtureMixer, Mixtures
-from separate.train.phrases import PhraseBook, phrases_of, prompt
+from separate.train.phrases import PhraseBook, draw_wording, phrases_of, prompt
 
 SMALL = MixtureConfig(frames=64)
 
@@ -40,7 +40,7 @@ def test_the_phrase_book_knows_labels_captions_and_joined_ones() -> None:
     wanted = encoder.embed_text(["the sound mixture of dog bark and rain"])
     torch.testing.assert_close(pair, wanted)
     assert len(book["dog_bark + rain"]) > 1 and len(book["a lorry passes by"]) == 2
-    drawn = [book.draw("dog_bark", (3, place), 0.03) for place in (0, 0, 1)]
+    drawn = [draw_wording(book["dog_bark"], (3, place), 0.03) for place in (0, 0, 1)]
     torch.testing.assert_close(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2]) and float(drawn[0].norm()) == pytest.approx(1)
 
