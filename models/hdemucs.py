@@ -30,10 +30,6 @@ class HDemucsConfig:
     stems: tuple[str, ...] = ("drums", "bass", "other", "vocals")  # in the order of the outputs
     channels: int = 48  # of the first layer; each further one has twice as many
 
-    def __post_init__(self) -> None:
-        # A card is JSON, which has lists only.
-        object.__setattr__(self, "stems", tuple(self.stems))
-
 
 class HDemucs(nn.Module):
     """Hybrid Demucs for sounds of any length."""

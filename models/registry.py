@@ -22,11 +22,20 @@ from torch import Tensor, nn
 
 from separate.models.errors import CheckpointError
 from separate.models.hdemucs import HDemucs, HDemucsConfig
+from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterConfig
 from separate.models.unet import QueryUNet, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
-SEPARATORS = ("query-unet", "spleeter", "hdemucs")  # kinds that separate; others embed or tag
+_KINDS: dict[str, tuple[type[nn.Module], type]] = {
+    "query-unet": (QueryUNet, UNetConfig),
+    "small-unet": (SmallUNet, SmallUNetConfig),
+    "ibm-cnn": (IbmCnn, IbmCnnConfig),
+    "spleeter": (Spleeter, SpleeterConfig),
+    "hdemucs": (HDemucs, HDemucsConfig),
+}
+SEPARATORS = tuple(_KINDS)  # kinds that separate; others embed or tag
 _SCALE = "@scale"
 _LARGE = 4096  # tensors of at least so many numbers are stored with reduced precision
 
@@ -36,7 +45,7 @@ class Card:
     """What is known of a set of weights."""
 
     name: str
-    kind: str  # what `build` makes of its configuration: "query-unet", "spleeter", "hdemucs"
+    kind: str  # what `build` makes of its configuration: "query-unet", "spleeter" ...
     summary: str  # one line for the list of models
     config: dict[str, Any]  # the architecture's configuration
     licence: str  # of the weights, an SPDX name
@@ -60,16 +69,19 @@ def build(kind: str, config: dict[str, Any]) -> nn.Module:
     Raises:
         CheckpointError: The kind is unknown, or the configuration does not fit it.
     """
+    if kind not in _KINDS:
+        raise CheckpointError(f"unknown kind of model {kind!r}; update the program")
+    module, configuration = _KINDS[kind]
     try:
-        if kind == "query-unet":
-            return QueryUNet(UNetConfig(**config))
-        if kind == "spleeter":
-            return Spleeter(SpleeterConfig(**{**config, "stems": tuple(config["stems"])}))
-        if kind == "hdemucs":
-            return HDemucs(HDemucsConfig(**config))
-    except (TypeError, KeyError, ValueError) as error:
+        lists = {key: tuple(value) for key, value in config.items() if isinstance(value, list)}
+        return module(configuration(**{**config, **lists}))  # a card is JSON, which has lists only
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"a configuration that is none of {kind!r} ({error})") from error
-    raise CheckpointError(f"unknown kind of model {kind!r}; update the program")
+
+
+def kind_of(module: nn.Module) -> str:
+    """Return the kind of a network that separates."""
+    return next(kind for kind, (made, _) in _KINDS.items() if type(module) is made)
 
 
 def list_cards(folders: Iterable[Path] = ()) -> list[tuple[Card, Path]]:

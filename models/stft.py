@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class StftConfig:
 
     n_fft: int = 4096  # samples a frame
     hop_length: int = 1024  # samples from frame to frame
+    win_length: int = 0  # samples of the window, with zeros around it; 0: `n_fft`
 
     @property
     def bins(self) -> int:
@@ -25,6 +26,13 @@ class StftConfig:
     def samples(self, frames: int) -> int:
         """Length in samples whose centred transform has exactly `frames` frames."""
         return (frames - 1) * self.hop_length
+
+    def window(self, like: Tensor) -> Tensor:
+        """Return the window `(n_fft,)`, where and of the type that a real tensor is."""
+        length = self.win_length or self.n_fft
+        window = torch.hann_window(length, device=like.device, dtype=like.dtype)
+        before = (self.n_fft - length) // 2
+        return nn.functional.pad(window, (before, self.n_fft - length - before))
 
 
 def stft(waveform: Tensor, config: StftConfig) -> Tensor:
@@ -37,13 +45,12 @@ def stft(waveform: Tensor, config: StftConfig) -> Tensor:
     Returns:
         Complex spectrogram `(..., n_fft // 2 + 1, time // hop_length + 1)`.
     """
-    window = torch.hann_window(config.n_fft, device=waveform.device, dtype=waveform.dtype)
     flat = waveform.reshape(-1, waveform.shape[-1])
     spectrogram = torch.stft(
         flat,
         config.n_fft,
         config.hop_length,
-        window=window,
+        window=config.window(waveform),
         center=True,
         pad_mode="constant",
         return_complex=True,
@@ -87,7 +94,7 @@ class InverseStft:
         """Take the next frames: complex, `(..., freq, frames)`."""
         config = self.config
         frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=config.n_fft)
-        window = torch.hann_window(config.n_fft, device=frames.device, dtype=frames.dtype)
+        window = config.window(frames)
         count = frames.shape[-2]
         if self._total is None:
             rows = self.frames + self._parts - 1
@@ -111,7 +118,7 @@ class InverseStft:
 @torch.inference_mode(False)  # what is kept must serve outside of inference too
 def _envelope(frames: int, config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
     """The squared windows' sum; where it vanishes (the padding's far end) it is one."""
-    window = torch.hann_window(config.n_fft, device=device, dtype=dtype)
+    window = config.window(torch.empty(0, device=device, dtype=dtype))
     rows = window.square().unflatten(0, (-1, config.hop_length))  # what a frame adds to each hop
     total = torch.zeros(frames + len(rows) - 1, config.hop_length, device=device, dtype=dtype)
     for part, row in enumerate(rows):

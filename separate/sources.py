@@ -9,7 +9,7 @@ spectrum to masks to windows here, and differ only in how they estimate a query'
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -17,19 +17,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from separate.cascade import CascadeModel
+from separate.cascade import CascadeModel, StemSource
 from separate.errors import QueryError
 from separate.exclusion import Mask, without
 from separate.models import registry
-from separate.models.bands import continued
+from separate.models.bands import continued, from_bands
 from separate.models.fused import FusedSpleeter
 from separate.models.fused_unet import FusedUNet
 from separate.models.hdemucs import HDemucs
+from separate.models.ibm_cnn import SAMPLE_RATE as IBM_RATE
+from separate.models.ibm_cnn import STEMS, IbmCnn, pruned
+from separate.models.ibm_cnn import STFT as IBM_STFT
 from separate.models.registry import Card
+from separate.models.small_unet import SmallUNet
 from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
 from separate.models.stft import InverseStft, StftConfig, modulus, stft
 from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
-from separate.queries import encoder_for, load_encoder
+from separate.queries import Encoder, encoder_for, load_encoder
 from separate.queries.query import Query, embed_query, means_part
 from separate.settings import Settings
 from separate.source_model import SourceModel
@@ -54,8 +58,24 @@ class PreparedQuery:
     firmness: float = 1.0  # how firmly the negative parts are taken out
 
 
+def embedded(
+    encoder: Encoder, query: Query, fold: Callable[[Tensor], object]
+) -> PreparedQuery:
+    """Embed a query's positive and negative parts.
+
+    Args:
+        encoder: The query net.
+        query: Words or examples.
+        fold: Makes of a vector `(dim,)` what the model takes.
+    """
+    positive, negative = embed_query(encoder, query)
+    parts = [fold(part) for part in (positive, *negative)]
+    is_part = tuple(means_part(encoder, positive, vector) for vector in negative)
+    return PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness)
+
+
 class MaskModel(ABC):
-    """A model that masks the mixture's spectrum (44.1 kHz, STFT 4096/1024)."""
+    """A model that masks the mixture's spectrum, at 44.1 kHz by STFT 4096/1024 unless it says."""
 
     sample_rate = 44100
     stft = StftConfig()
@@ -153,14 +173,12 @@ class QueryModel(MaskModel):
 
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
         """Embed each query's positive and negative parts and fold them into kernels."""
-        prepared = []
+
+        def fold(vector: Tensor) -> object:
+            return self.net.query(vector.to(self.device))
+
         with torch.inference_mode():
-            for query in queries:
-                positive, negative = embed_query(self.encoder, query)
-                parts = [self.net.query(part.to(self.device)) for part in (positive, *negative)]
-                is_part = tuple(means_part(self.encoder, positive, vector) for vector in negative)
-                prepared.append(PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness))
-        return prepared
+            return [embedded(self.encoder, query, fold) for query in queries]
 
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """See `MaskModel`: the voice net knows more of voices than the trunk of all else."""
@@ -170,6 +188,28 @@ class QueryModel(MaskModel):
         """See `MaskModel`; the encoders run once, the decoders query by query."""
         masks = self.net.masks(magnitude[None], wanted, self.strength)
         return [lambda frames, mask=mask: mask(frames)[0] for mask in masks]  # type: ignore[misc]
+
+
+class SmallModel(MaskModel):
+    """A small U-Net trained from nothing: any query that it was taught."""
+
+    def __init__(self, net: SmallUNet, card: Card, settings: Settings) -> None:
+        super().__init__(card, settings)
+        self.net = net
+        self.encoder = encoder_for(card.query_encoder or "embedded", settings.query_net)
+
+    def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
+        """Embed each query's positive and negative parts."""
+        return [embedded(self.encoder, query, lambda vector: vector[None]) for query in queries]
+
+    def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
+        """See `MaskModel`; the encoder runs once."""
+        heard = magnitude.unflatten(0, (-1, self.net.config.channels))  # mono: one by one
+        features = self.net.encode(heard)
+        rows = [vector.to(self.device).expand(len(heard), -1) for vector in wanted]
+        odds = [self.net.decode(features, row).flatten(0, 1) * self.strength for row in rows]
+        masks = [from_bands(row.sigmoid()) for row in odds]
+        return [lambda frames, mask=mask: mask[:, frames] for mask in masks]  # type: ignore[misc]
 
 
 class StemModel(MaskModel):
@@ -194,6 +234,31 @@ class StemModel(MaskModel):
         some = estimates[:, :, frames]
         rest = (some.square().sum(0) - some[stem].square()).clamp_min(0).sqrt()
         return wiener_mask(some[stem], rest, 2 * self.strength)
+
+
+class BinaryMaskModel(MaskModel):
+    """The CNN trained on the ideal binary mask: the voice, and all else; mono masks for stereo."""
+
+    sample_rate = IBM_RATE
+    stft = IBM_STFT
+    hop_samples = IBM_STFT.hop_length
+
+    def __init__(self, net: IbmCnn, card: Card, settings: Settings) -> None:
+        super().__init__(card, settings)
+        self.net = net
+        self.name = card.name
+        self.stems = STEMS
+
+    def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
+        """Return the stems that are wanted."""
+        return [PreparedQuery(query.name) for query in queries]
+
+    def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Mask]:
+        """See `MaskModel`; both channels are heard together."""
+        likelihood = self.net(magnitude.mean(0)[None])
+        voice = pruned(likelihood, self.net.config.threshold)
+        masks = [voice if stem == STEMS[0] else 1 - voice for stem in wanted]
+        return [lambda frames, mask=mask: mask[:, frames] for mask in masks]  # type: ignore[misc]
 
 
 def open_model(name: str, settings: Settings) -> SourceModel:
@@ -224,8 +289,13 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
     """Put a loaded network behind the interface."""
     if isinstance(net, QueryUNet):
         return QueryModel(net, card, settings)
-    if isinstance(net, Spleeter | HDemucs):
-        stems = (StemModel if isinstance(net, Spleeter) else WaveformStems)(net, card, settings)
+    if isinstance(net, SmallUNet):
+        return SmallModel(net, card, settings)
+    stem_models: dict[type[nn.Module], Callable[..., StemSource]] = {
+        Spleeter: StemModel, HDemucs: WaveformStems, IbmCnn: BinaryMaskModel
+    }  # fmt: skip
+    if type(net) in stem_models:
+        stems = stem_models[type(net)](net, card, settings)
         return CascadeModel(stems, settings, partial(open_model, QUERY_MODEL, settings))
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
 

@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
-from separate.train.options import Frames, Shared, whole_blocks, with_shared
+from separate.train.options import Frames, Shared, whole_blocks, whole_numbers, with_shared
 
+Speed = Annotated[
+    float, typer.Option(min=0, max=0.5, help="Largest change of speed and pitch, +-.")
+]
 train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
 _MIXTURE_RECIPES = {
     "unsupervised": "Learn from mixtures of mixtures and their captions alone.",
@@ -29,14 +32,17 @@ def train() -> None:
 def supervised(
     shared: Shared,
     frames: Frames = 256,
+    queries: Annotated[int, typer.Option(min=1, help="Queries an example.")] = 4,
     joined: Annotated[
         float, typer.Option(min=0, max=1, help="Share of queries for two sources at once.")
     ] = 0.0,
+    speed: Speed = 0.06,
 ) -> None:
     """Mix and separate: learn from songs with stems and from labelled clips."""
     from separate.train.mixing import MixConfig
 
-    shared.start("supervised", mix=MixConfig(frames=whole_blocks(frames), joined=joined))
+    mix = MixConfig(frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed)
+    shared.start("supervised", mix=mix)
 
 
 @train_app.command()
@@ -112,3 +118,33 @@ def anchors(
         raise SettingsError(f"--condition {condition!r}: take {' or '.join(CONDITIONS)}")
     settings = AnchorConfig(whole_blocks(frames), mined=not random_crops, condition=condition)
     shared.start("anchors", anchors=settings, tagger=tagger)
+
+
+@train_app.command()
+@with_shared(init="random", rate=1e-3, average=0.99, tune="all")
+def ibm(
+    shared: Shared,
+    channels: Annotated[str, typer.Option(help="Of the four convolutions.")] = "16,8,32,16",
+    hidden: Annotated[str, typer.Option(help="Sizes of the dense layers.")] = "512,256",
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Likelihood below which a bin is not the voice's.")
+    ] = 0.15,
+    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of the dense layers.")] = 0.5,
+    autoencoder: Annotated[
+        int, typer.Option(min=0, help="Steps of pretraining as an autoencoder.")
+    ] = 0,
+    speed: Speed = 0.15,
+) -> None:
+    """Learn which bins are the voice's: a CNN and the ideal binary mask; songs with vocals.
+
+    The paper's size is --channels 32,16,64,32 --hidden 2048,512.
+    """
+    from separate.models.ibm_cnn import IbmCnnConfig
+    from separate.train.ibm import IbmConfig
+
+    size = IbmCnnConfig(
+        whole_numbers("--channels", channels, 4), whole_numbers("--hidden", hidden, 2),
+        dropout, threshold,
+    )  # fmt: skip
+    examples = IbmConfig(speed=speed, autoencoder_examples=autoencoder * shared.batch)
+    shared.start("ibm", ibm=examples, ibm_cnn=size)

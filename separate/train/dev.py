@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from separate.audio import resample
 from separate.errors import DataError
-from separate.models.registry import Card
+from separate.models.registry import Card, kind_of
 from separate.queries.query import Query
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
@@ -30,6 +31,8 @@ class DevSet:
     def __init__(self, songs: Sequence[Song], max_seconds: float = 25.0) -> None:
         self.songs = songs
         self.samples = int(max_seconds * _RATE)
+        found = {parent for song in songs for parent in song.parents.values()}
+        self.stems = tuple(stem for stem in STEMS if stem in found)  # that can be scored
 
     def score(self, separate: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, float]:
         """Separate each song and score its stems.
@@ -64,22 +67,34 @@ class DevSet:
         return {p: a for p, a in families.items() if p in STEMS}
 
 
-def stems_separator(net: nn.Module) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Return what separates a mixture into the four stems as the command line does (`--stems`)."""
-    card = Card(name="dev", kind="query-unet", summary="", config={}, licence="")
+def stems_separator(
+    net: nn.Module, stems: Sequence[str] = STEMS
+) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return what separates a mixture at 44.1 kHz as the command line does.
+
+    Args:
+        net: A network that separates.
+        stems: What to ask for; the four share out the mixture (`--stems`), fewer don't.
+    """
+    card = Card(name="dev", kind=kind_of(net), summary="", config={}, licence="")
     device = next(net.parameters()).device
-    settings = Settings(share=True, device=str(device) if device.type == "cuda" else device.type)
+    settings = Settings(
+        share=set(stems) == set(STEMS), device=str(device) if device.type == "cuda" else device.type
+    )
     model = wrap(net, card, settings)
-    prepared = model.prepare([Query(stem, (stem,)) for stem in STEMS])
+    prepared = model.prepare([Query(stem, (stem,)) for stem in stems])
 
     def window(audio: np.ndarray) -> np.ndarray:
         with torch.inference_mode():  # here, since it may be another thread that calls
             return model.separate(torch.from_numpy(audio), prepared).cpu().numpy()
 
     def separate(mixture: Tensor) -> dict[str, Tensor]:
-        pieces = list(overlap_add([mixture.numpy()], model.grid(settings), window))
-        whole = torch.from_numpy(np.concatenate(pieces, axis=-1))
-        return dict(zip(STEMS, whole[:-1], strict=True))
+        heard = resample(mixture.numpy(), _RATE, model.sample_rate)
+        pieces = list(overlap_add([heard], model.grid(settings), window))
+        outputs = np.concatenate(pieces, axis=-1)[:-1].reshape(-1, heard.shape[-1])
+        sounds = torch.from_numpy(resample(outputs, model.sample_rate, _RATE))
+        sounds = sounds[:, : mixture.shape[-1]].reshape(len(stems), len(mixture), -1)
+        return dict(zip(stems, sounds, strict=True))
 
     return separate
 

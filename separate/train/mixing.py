@@ -52,6 +52,7 @@ class MixConfig:
     eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
     drop: float = 0.1  # probability that a family is left out of a song
+    voices: bool = False  # ask for voices too, beside all else that can be asked for
     joined: float = 0.0  # probability that a query asks for two labels, captions joined
 
 
@@ -100,6 +101,7 @@ class Mixer:
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
         self.song_weights = _balance(corpus.songs)
+        self.families = _families(corpus.songs)
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
 
@@ -148,7 +150,7 @@ class Mixer:
             sources = self.song_window(rng, self.song(rng), set(STEMS) | {"rest"})
         else:
             sources = []
-            for parent in STEMS:
+            for parent in self.families:
                 sources += self.song_window(rng, self.song(rng, parent), {parent})
         if has_clips and rng.random() < config.event:
             sources.append(self.clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
@@ -237,8 +239,8 @@ class Mixer:
         """Choose what to ask for among what sounds."""
         config = self.config
         askable = [s for s in sources if s.parent != "rest"]
-        # The open net knows voices: spend the time on the others.
-        askable = [s for s in askable if s.parent != "vocals"] or askable
+        if not config.voices:  # the open net knows them: spend the time on the others
+            askable = [s for s in askable if s.parent != "vocals"] or askable
         families = sorted({s.parent for s in askable})
         fine = sorted(
             {
@@ -275,6 +277,12 @@ class Mixer:
     def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:
         present = {*families, *fine}
         return [label for label in self._events if label not in present]
+
+
+def _families(songs: Sequence[Song]) -> tuple[str, ...]:
+    """Return what a mixture of several songs is made of: their stems, or voices and backings."""
+    present = {parent for song in songs for parent in song.parents.values()}
+    return STEMS if present & set(MUSIC) else ("vocals", "rest")
 
 
 def _balance(songs: Sequence[Song]) -> np.ndarray:

@@ -15,7 +15,9 @@ Folders = Annotated[list[Path], typer.Argument(help="Folders made by `separate d
 Run = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")]
 Init = Annotated[
     str,
-    typer.Option("--init", "--from", help="spleeter-2stems, a model's name or path, or random."),
+    typer.Option(
+        "--init", "--from", help="spleeter-2stems, a model's name or path, random, or small."
+    ),
 ]
 Dev = Annotated[list[str] | None, typer.Option(help="Song held out to score on; repeat.")]
 Licences = Annotated[str, typer.Option(help="Licence classes to use.")]
@@ -152,3 +154,17 @@ def whole_blocks(frames: int) -> int:
     if frames % 64:
         raise SettingsError(f"--frames {frames}: give a multiple of 64")
     return frames
+
+
+def whole_numbers(option: str, text: str, count: int) -> tuple[int, ...]:
+    """Read so many positive numbers, comma-separated.
+
+    Raises:
+        SettingsError: They are others.
+    """
+    from separate.errors import SettingsError
+
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != count or not all(part.isdigit() and int(part) for part in parts):
+        raise SettingsError(f"{option} {text}: give {count} positive numbers, comma-separated")
+    return tuple(int(part) for part in parts)

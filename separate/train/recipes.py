@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Protocol
 from torch import nn
 
 from separate.errors import DataError
-from separate.models.unet import QueryUNet
+from separate.models.ibm_cnn import IbmCnn
+from separate.models.small_unet import SmallUNet
 from separate.queries import Encoder
 from separate.tagging import open_tagger
 from separate.train.anchors import AnchorMixer, Anchors, Miner
 from separate.train.data import Corpus, load_corpus
+from separate.train.ibm import Ibm, IbmMixer
 from separate.train.listeners import open_listener
 from separate.train.loop import Recipe
 from separate.train.mixing import Mixer
 from separate.train.mixtures import MixtureMixer
 from separate.train.phrases import PhraseBook, phrases_of, wider_labels
 from separate.train.supervised import Supervised
-from separate.train.trunk import QueryTrunk
+from separate.train.trunk import trunk_of
 from separate.train.weak import RECIPES, Weak
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Calibrated(Recipe, Protocol):
 def build(
     plan: "Plan",
     corpus: Corpus,
-    model: QueryUNet,
+    model: nn.Module,
     encoder: Encoder,
     seed: int,
     evaluate: Evaluate,
@@ -62,9 +64,13 @@ def build(
         QueryError: There is no such listener.
         SettingsError: There is no such tagger.
     """
-    phrases, trunk = PhraseBook(encoder), QueryTrunk(model, plan.trunk)
+    if plan.recipe == "ibm":
+        assert isinstance(model, IbmCnn)
+        return Ibm(model, IbmMixer(corpus, plan.ibm, seed), evaluate=evaluate, device=device)
+    phrases, trunk = PhraseBook(encoder), trunk_of(model, plan.trunk)
     if plan.recipe == "supervised":
-        mixer = Mixer(corpus, plan.mix, seed, wider_labels(corpus))
+        mix = replace(plan.mix, voices=isinstance(model, SmallUNet))
+        mixer = Mixer(corpus, mix, seed, wider_labels(corpus))
         return Supervised(trunk, mixer, phrases, plan.supervised, evaluate=evaluate, device=device)
     if plan.recipe == "anchors":
         anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)

@@ -13,6 +13,7 @@ from torch import nn
 
 from separate.errors import SettingsError
 from separate.models import registry
+from separate.models.ibm_cnn import STEMS, IbmCnnConfig
 from separate.models.registry import Card
 from separate.queries import load_encoder
 from separate.train import processes
@@ -23,9 +24,16 @@ from separate.train.dev import DevSet, song_folder, stems_separator
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MixConfig
 from separate.train.mixtures import MixtureConfig
-from separate.train.start import Start, initial
+from separate.train.ibm import IbmConfig
+from separate.train.start import Start, initial, initial_ibm
 from separate.train.supervised import SupervisedConfig
 from separate.train.trunk import TrunkConfig
+
+_SUMMARIES = {
+    "query-unet": "Query-conditioned U-Net: any query in words or by example.",
+    "small-unet": "Small query-conditioned U-Net, trained from nothing: what it was taught.",
+    "ibm-cnn": "CNN trained on the ideal binary mask: the voice and all else, mono masks.",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Plan:
 
     folders: tuple[Path, ...]
     run: Path
-    recipe: str = "supervised"  # or unsupervised, weak, semi, anchors
+    recipe: str = "supervised"  # or unsupervised, weak, semi, anchors, ibm
     init: str = "spleeter-2stems"
     dev: tuple[str, ...] = ()  # names of songs held out
     licences: tuple[str, ...] = ("free", "sharealike")
@@ -50,6 +58,8 @@ class Plan:
     listener: str = "embedded"  # hears the estimates of `weak` and `semi`
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     tagger: str = "embedded"  # finds anchors
+    ibm: IbmConfig = field(default_factory=IbmConfig)
+    ibm_cnn: IbmCnnConfig = field(default_factory=IbmCnnConfig)
 
 
 def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = print) -> Path:
@@ -79,13 +89,14 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     if corpus.skipped:
         say(f"{len(corpus.skipped)} skipped in all")
     encoder = load_encoder("embedded")
-    start = initial(plan.init, encoder)
+    is_ibm = plan.recipe == "ibm"
+    start = initial_ibm(plan.init, plan.ibm_cnn) if is_ibm else initial(plan.init, encoder)
     dev = DevSet([load_song(song_folder(plan.folders, name)) for name in plan.dev])
     scores: dict[str, float] = {}  # the last ones
 
     def evaluate(net: nn.Module) -> dict[str, float]:
         if dev.songs:
-            scores.update(dev.score(stems_separator(net)))
+            scores.update(dev.score(stems_separator(net, dev.stems)))
         return scores
 
     recipe = build(plan, corpus, start.model, encoder, loop.seed, evaluate, device)
@@ -97,11 +108,12 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     if first:
         card = Card(
             name=plan.name,
-            kind="query-unet",
-            summary="Query-conditioned U-Net: any query in words or by example.",
+            kind=registry.kind_of(start.model),
+            summary=_SUMMARIES[registry.kind_of(start.model)],
             config=asdict(start.model.config),
             licence=licence_of(corpus, start.licence),
-            query_encoder=encoder.name,
+            query_encoder=None if is_ibm else encoder.name,
+            stems=STEMS if is_ibm else (),
             initialised_from=plan.init,
             notices=start.notices,
             trained_on=_seen(start, described(corpus)),

@@ -1,16 +1,19 @@
 """What a run starts from: random weights, Spleeter's open nets, or a query model.
 
-In: a name and the query net that will condition the separator. Out: a model, with what its card
-must carry on.
+In: a name, and the query net that will condition the separator or the size of a network that takes
+no queries. Out: a model, with what its card must carry on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from separate.errors import DataError
 from separate.models import registry
+from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
+from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries import Encoder
@@ -28,29 +31,55 @@ _BACKING = "accompaniment"  # the label of all but the voice
 class Start:
     """A model to start from."""
 
-    model: QueryUNet
+    model: nn.Module
     fresh: bool = False  # its normalisations must be fitted to mixtures before the first step
     licence: str = "MIT"  # that its weights came with
     notices: tuple[str, ...] = ()
     trained_on: tuple[dict[str, Any], ...] = ()
 
 
-def initial(name: str, encoder: Encoder) -> Start:
-    """Return the model to start from.
+SMALL = SmallUNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of `--init small`
+
+
+def initial_ibm(name: str, config: IbmCnnConfig) -> Start:
+    """Return the binary-mask network to start from.
 
     Args:
-        name: "random", "spleeter-2stems", or the name or path of a query model.
+        name: "random", or the name or path of such a model.
+        config: Its size, where it is random.
+
+    Raises:
+        DataError: The model is another.
+    """
+    if name == "random":
+        return Start(IbmCnn(config))
+    return _loaded(name, IbmCnn, "a model that `separate train ibm` made, or random")
+
+
+def _loaded(name: str, kinds: type | tuple[type, ...], wanted: str) -> Start:
+    model, card = registry.load(registry.find(name, [models_dir()]))
+    if not isinstance(model, kinds):
+        raise DataError(f"--init {name}: a {card.kind!r}; take {wanted}")
+    return Start(model, False, card.licence, card.notices, card.trained_on)
+
+
+def initial(name: str, encoder: Encoder) -> Start:
+    """Return the query model to start from.
+
+    Args:
+        name: "random", "small" (a smaller network, random, without the open voice net),
+            "spleeter-2stems", or the name or path of a query model.
         encoder: The query net whose vectors will condition it.
 
     Raises:
         DataError: The model is none that answers queries.
         WeightsError: Spleeter's weights can't be fetched.
     """
+    if name == "small":
+        return Start(SmallUNet(replace(SMALL, query_dim=encoder.dim)))
     if name not in ("random", "spleeter-2stems"):
-        loaded, card = registry.load(registry.find(name, [models_dir()]))
-        if not isinstance(loaded, QueryUNet):
-            raise DataError(f"--init {name}: not a query model; take default or spleeter-2stems")
-        return Start(loaded, False, card.licence, card.notices, card.trained_on)
+        kinds = (QueryUNet, SmallUNet)
+        return _loaded(name, kinds, "a query model: default, spleeter-2stems, or one of your own")
     model = QueryUNet(UNetConfig(query_dim=encoder.dim))
     fit_gate(model, encoder)
     if name == "random":

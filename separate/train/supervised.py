@@ -1,6 +1,6 @@
 """The supervised recipe: mix sources, ask for some of them, compare with the truth.
 
-In: example numbers. Out: the loss of the conditioned U-Net on them.
+In: example numbers. Out: the loss of a conditioned network on them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from separate.models.stft import modulus
 from separate.train.mixing import MUSIC, Mixer
 from separate.train.phrases import draw_wording
 from separate.train.processes import mean_over_all
-from separate.train.trunk import QueryTrunk
+from separate.train.trunk import Trunk
 
 _EPS = 1e-6
 
@@ -44,7 +44,7 @@ class Supervised:
 
     def __init__(
         self,
-        trunk: QueryTrunk,
+        trunk: Trunk,
         mixer: Mixer,
         phrases: Mapping[str, Tensor],
         config: SupervisedConfig,
@@ -70,14 +70,14 @@ class Supervised:
         self.device = torch.device(device)
 
     def calibrate(self, examples: int = 8) -> None:
-        """Fit the music trunk's normalisation to some examples, before the first step."""
+        """Fit the network's normalisations to some examples, before the first step."""
         numbers = list(range(examples))
         batch = self.mixer.batch(numbers, self.device)
         queries = self._vectors(numbers, batch.labels)[:, 0]
         self.trunk.calibrate(modulus(batch.mixture), queries)
 
     def groups(self) -> list[dict[str, Any]]:
-        """See `QueryTrunk.groups`."""
+        """See `Trunk`."""
         return self.trunk.groups()
 
     def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
@@ -90,8 +90,10 @@ class Supervised:
         pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
         alone = torch.stack([self._query_loss(*pair) for pair in zip(logits, pairs, strict=True)])
         loss = alone.mean()
-        shared = self._shared_loss(logits, pairs, to_bands(heard.voice), batch.shared)
-        loss = loss + self.config.shared_weight * mean_over_all(shared)
+        voice = self.trunk.voice(heard)
+        if voice is not None:
+            shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
+            loss = loss + self.config.shared_weight * mean_over_all(shared)
         return loss, {"loss": float(loss.detach()), "alone": float(alone.detach().mean())}
 
     def _shared_loss(

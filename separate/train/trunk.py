@@ -30,6 +30,9 @@ class Trunk(Protocol):
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
         """Fit the normalisations' statistics to magnitudes and queries `(batch, dim)`."""
 
+    def voice(self, features: Any) -> Tensor | None:
+        """Return the open voice net's mask `(batch, 2, frames, 2049)`, where there is one."""
+
     def groups(self) -> list[dict[str, Any]]:
         """Return optimiser groups: `params`, and `multiple` of the learning rate."""
 
@@ -82,6 +85,10 @@ class QueryTrunk:
         """See `Trunk`."""
         return self.model.music.decode(features.features, query)
 
+    def voice(self, features: Heard) -> Tensor:
+        """See `Trunk`."""
+        return features.voice
+
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
         """See `Trunk`."""
         with torch.no_grad():
@@ -127,12 +134,20 @@ class SmallTrunk:
         """See `Trunk`."""
         return self.model.decode(features, query)
 
+    def voice(self, features: Features) -> None:
+        """See `Trunk`; it asks for voices as for all else."""
+
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
         """See `Trunk`; layer normalisation keeps no statistics."""
 
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk`."""
         return [{"params": list(self.model.parameters()), "multiple": 1.0}]
+
+
+def trunk_of(model: nn.Module, config: TrunkConfig) -> QueryTrunk | SmallTrunk:
+    """Return the trunk of a network that answers queries."""
+    return SmallTrunk(model) if isinstance(model, SmallUNet) else QueryTrunk(model, config)
 
 
 def _slower(inputs: float) -> float:

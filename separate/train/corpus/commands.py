@@ -16,6 +16,9 @@ def cache(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
     licence: Annotated[str, typer.Option(help="Licence where the folder names none.")] = "",
     part: Annotated[str, typer.Option(help="Of clips: all, train, holdout (every tenth).")] = "all",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only songs of such names, say 'amy_*'; repeat.")
+    ] = None,
 ) -> None:
     """Decode songs or clips once into 16-bit arrays that training maps into memory."""
     from separate.train.corpus.convert import convert
@@ -23,7 +26,7 @@ def cache(
     if part not in ("all", "train", "holdout"):
         raise typer.BadParameter("--part is all, train, or holdout")
     try:
-        report = convert(source, out, licence, part, _show)
+        report = convert(source, out, licence, part, only or (), _show)
     except SeparateError as error:
         _fail(error)
     typer.echo(f"\n{report.written} written to {out}, {len(report.skipped)} skipped")

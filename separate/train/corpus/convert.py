@@ -2,13 +2,15 @@
 
 Song layouts: stems with a `song.json` (`stems`, `license`); MUSDB18-HQ (`vocals.wav`, `drums.wav`,
 `bass.wav`, `other.wav`); Frets on Fire (`guitar.ogg` and `song.ogg`, which is all the rest); a
-folder of stems named by our labels. Clips: one folder a label, licences in `labels.json`.
+folder of stems named by our labels; MIR-1K (`vocals/` and `accompaniment/`, the same file name in
+both is a song). Clips: one folder a label, licences in `labels.json`.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from separate.train.corpus.store import (
 )
 
 _AUDIO = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
+_PAIR = ("vocals", "accompaniment")
 _MUSDB = ("vocals", "drums", "bass", "other")
 _LENGTH_TOLERANCE = SAMPLE_RATE  # encoders pad by some samples; more is another recording
 Progress = Callable[[int, int], None]
@@ -51,6 +54,7 @@ def convert(
     out: Path,
     license: str = "",
     part: str = "all",
+    only: Sequence[str] = (),
     on_progress: Progress | None = None,
 ) -> Report:
     """Decode every song, or every clip, below a folder into the cache.
@@ -62,12 +66,17 @@ def convert(
         out: The folder to write to; songs already there are kept.
         license: The licence's name where the folder itself names none.
         part: Of clips: `all`, `train`, or `holdout` (files whose number is divisible by 10).
+        only: Patterns such as `amy_*` of the songs' names; none takes all.
         on_progress: Called with (done, total).
 
     Raises:
         DataError: Nothing usable lies below `source`.
     """
     songs = list(find_songs(source, license))
+    if songs and only:
+        songs = [song for song in songs if any(fnmatch(song.name, pattern) for pattern in only)]
+        if not songs:
+            raise DataError(f"{source}: no song is called {' or '.join(only)}")
     if songs:
         return _convert_songs(songs, out, source.name, on_progress)
     labels = find_clips(source, license)
@@ -80,9 +89,21 @@ def find_songs(source: Path, license: str = "") -> Iterator[SongFiles]:
     """Yield the songs at or below a folder, in the order of their names."""
     if not source.is_dir():
         raise DataError(f"{source}: no such folder")
+    if all((source / part).is_dir() for part in _PAIR):
+        yield from _pairs_in(source, license)
+        return
     for folder in sorted({source, *(path for path in source.rglob("*") if path.is_dir())}):
         if song := _song_in(folder, license):
             yield song
+
+
+def _pairs_in(source: Path, license: str) -> Iterator[SongFiles]:
+    """Yield MIR-1K's clips: voice and backing of one name."""
+    voices, backings = ({path.stem: path for path in (source / p).iterdir()} for p in _PAIR)
+    for name in sorted(set(voices) & set(backings)):
+        files = {"vocals": voices[name], "rest": backings[name]}
+        if all(path.suffix in _AUDIO for path in files.values()):
+            yield SongFiles(name, files, {"vocals": "vocals", "rest": "rest"}, license)
 
 
 def _song_in(folder: Path, license: str) -> SongFiles | None:
