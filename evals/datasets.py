@@ -8,7 +8,8 @@ Two layouts are told apart by what a song's folder holds:
 - MUSDB18-HQ: `mixture.wav`, `vocals.wav`, `drums.wav`, `bass.wav`, `other.wav`, which is the same
   without `song.json`.
 
-Songs stand in the folder itself or in one folder a split (`train`, `valid`, `test`).
+Songs that `separate data` cached or rendered (`<stem>.npy`) are read too. Songs stand in the folder
+itself or in one folder a split (`train`, `valid`, `test`).
 """
 
 import json
@@ -25,6 +26,7 @@ from separate.queries.vocabulary import STEMS
 
 ACCOMPANIMENT = "accompaniment"  # everything but the vocals
 _MIXTURE_NAMES = ("mixture", "mix")
+_CACHED_RATE = 44_100  # Hz, of `separate data`
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class SongFolder:
 
     folder: Path
     split: str = ""
+    fine: bool = False  # references by label ("lead vocals") instead of by parent stem
 
     @property
     def name(self) -> str:
@@ -82,34 +85,55 @@ class SongFolder:
         return self.folder.name
 
     def load(self) -> Song:
-        """Read and sum the stems by parent.
+        """Read and sum the stems by parent, or by label.
+
+        A label that is a parent's name is all of that: "drums" beside "kick".
 
         Raises:
             DataError: `song.json` is malformed, names a stem that is not there, or the files
                 differ in sample rate.
             InputError: An audio file is damaged.
         """
-        files = {path.stem: path for path in audio_files(self.folder)}
+        files = {path.stem: path for path in _stem_files(self.folder)}
         mixture_file = next((files.pop(name) for name in _MIXTURE_NAMES if name in files), None)
         parents = self._parents(files)
         grouped: dict[str, list[np.ndarray]] = {}
         rates: dict[int, Path] = {}
         for label, parent in parents.items():
-            audio, rate = read_audio(files[label])
+            audio, rate = _read(files[label])
             rates[rate] = files[label]
             grouped.setdefault(parent, []).append(audio)
+            if self.fine and label != parent:
+                grouped[label.replace("_", " ")] = [audio]
         if mixture_file is not None:
-            mixture, rate = read_audio(mixture_file)
+            mixture, rate = _read(mixture_file)
             rates[rate] = mixture_file
         if len(rates) != 1:
             found = ", ".join(f"{path.name} {rate} Hz" for rate, path in sorted(rates.items()))
             raise DataError(f"{self.folder}: its files differ in sample rate ({found})")
-        stems = {parent: sum_parts(parts) for parent, parts in grouped.items()}
+        wanted = self._labels(parents) if self.fine else set(parents.values())
+        whole = [part for parent in set(parents.values()) for part in grouped[parent]]
+        stems = {name: sum_parts(parts) for name, parts in grouped.items() if name in wanted}
         order = sorted(stems, key=lambda stem: (STEMS.index(stem) if stem in STEMS else 9, stem))
-        given = [mixture] if mixture_file is not None else []
-        aligned = align([*(stems[stem] for stem in order), *given])
-        mixture = aligned[-1] if given else sum_parts(aligned)
+        given = mixture if mixture_file is not None else sum_parts(whole)
+        *aligned, mixture = align([*(stems[stem] for stem in order), given])
         return Song(self.name, next(iter(rates)), mixture, dict(zip(order, aligned, strict=False)))
+
+    def labels(self) -> list[str]:
+        """Return the names of its finest stems, in words, without reading it.
+
+        Raises:
+            DataError: `song.json` is malformed, or names a stem that is not there.
+        """
+        files = {path.stem: path for path in _stem_files(self.folder)}
+        for name in _MIXTURE_NAMES:
+            files.pop(name, None)
+        return sorted(self._labels(self._parents(files)))
+
+    @staticmethod
+    def _labels(parents: Mapping[str, str]) -> set[str]:
+        """What can be asked for; the parent `rest` holds several sources without a name."""
+        return {label.replace("_", " ") for label, parent in parents.items() if parent != "rest"}
 
     def _parents(self, files: Mapping[str, Path]) -> dict[str, str]:
         """Map each stem label to its parent."""
@@ -151,14 +175,14 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
     path = Path(path)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; give a folder with one folder a song")
-    if split is None and audio_files(path):
+    if split is None and _stem_files(path):
         return [SongFolder(path, path.parent.name)]
     songs = []
     for folder in _folders(path):
-        if audio_files(folder):
+        if _stem_files(folder):
             songs.append(SongFolder(folder, path.name))
         else:
-            songs += [SongFolder(sub, folder.name) for sub in _folders(folder) if audio_files(sub)]
+            songs += [SongFolder(sub, folder.name) for sub in _folders(folder) if _stem_files(sub)]
     if split is not None:
         splits = sorted({song.split for song in songs})
         songs = [song for song in songs if song.split == split]
@@ -167,6 +191,23 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
     if not songs:
         raise DataError(f"{path}: holds no folder with audio files; give one folder a song")
     return songs
+
+
+def _stem_files(folder: Path) -> list[Path]:
+    """Return a song's files: sound files and, in a song that was cached, its arrays."""
+    arrays = sorted(folder.glob("*.npy")) if (folder / "song.json").is_file() else []
+    return audio_files(folder) + arrays
+
+
+def _read(path: Path) -> tuple[np.ndarray, int]:
+    """Read a sound file or a cached array, float32 `(channels, time)`, and its rate."""
+    if path.suffix != ".npy":
+        return read_audio(path)
+    try:
+        array = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged; cache the song again") from error
+    return np.ascontiguousarray(array.T, dtype=np.float32) / 32768, _CACHED_RATE
 
 
 def audio_files(folder: Path) -> list[Path]:

@@ -153,24 +153,36 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> list[dict[str, float]]:
+    """Score voice and accompaniment against each other; all of them sound.
+
+    Args:
+        song: A clip with both references.
+        guesses: Estimates `(1, time)`, in the order of `SOURCES`.
+
+    Returns:
+        `METRICS` of each.
+    """
+    references = [song.references[name] for name in SOURCES]
+    before = bss_eval(references, [song.mixture] * 2, allow_filter=True)
+    found = bss_eval(references, list(guesses), allow_filter=True)
+    return [
+        {
+            "nsdr": found.sdr[index, 0] - before.sdr[index, 0],
+            "sdr": found.sdr[index, 0],
+            "sir": found.sir[index, 0],
+            "sar": found.sar[index, 0],
+        }
+        for index in range(len(SOURCES))
+    ]
+
+
 def score_clip(source: Clip, task: Mir1kTask) -> SongScores:
     """Separate a clip and score voice and accompaniment against each other."""
     song, estimates, seconds = separate_source(source, task)
-    references = [song.references[name] for name in SOURCES]
-    stems: dict[str, Any] = {}
-    if all(array.any() for array in references):
-        guesses = [estimates[name] for name in SOURCES]
-        baseline = bss_eval(references, [song.mixture] * 2, allow_filter=True)
-        if all(array.any() for array in guesses):
-            found = bss_eval(references, guesses, allow_filter=True)
-            for index, name in enumerate(SOURCES):
-                sdr = found.sdr[index, 0]
-                stems[name] = {
-                    "nsdr": sdr - baseline.sdr[index, 0],
-                    "sdr": sdr,
-                    "sir": found.sir[index, 0],
-                    "sar": found.sar[index, 0],
-                }
+    guesses = [estimates[name] for name in SOURCES]
+    sounding = all(array.any() for array in (*song.references.values(), *guesses))
+    stems = dict(zip(SOURCES, pair_scores(song, guesses), strict=True)) if sounding else {}
     return {
         "song": song.name,
         "split": source.split,

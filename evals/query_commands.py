@@ -1,7 +1,7 @@
 """`separate eval mir1k`, `clips` and `queries`: voice against karaoke, labels, wording."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,11 @@ from separate.evals.options import (
     Threads,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from separate.evals.mir1k import Clip
+
 Number = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first so many.")]
 
 
@@ -36,6 +41,10 @@ def mir1k_command(
     singers: Annotated[str | None, typer.Option(help="Only these, comma-separated.")] = None,
     limit: Number = None,
     mask_rule: Rule = "sum-to-mix",
+    thresholds: Annotated[
+        str | None,
+        typer.Option(help="Of a model of `train ibm`, comma-separated: score each instead."),
+    ] = None,
     resume: Resume = False,
     out: Out = None,
     report: Report = None,
@@ -50,6 +59,9 @@ def mir1k_command(
     options.check_report(report)
     wanted = options.split_list(singers) or ()
     clips = find_clips(path, None if split == "all" else split, wanted)[:limit]
+    if thresholds is not None:
+        _sweep(clips, model, thresholds, threads, out)
+        return
     choice = options.choose(
         model=model, estimates=estimates, oracle=oracle, band=band, mixture=mixture,
         default_stems=("vocals",), rule=mask_rule, device=device, threads=threads, jobs=jobs,
@@ -63,6 +75,26 @@ def mir1k_command(
             clips, task, out=out, resume=resume, jobs=jobs, on_progress=on_progress
         )
     _end(result, out, report)
+
+
+def _sweep(
+    clips: "Sequence[Clip]", model: str | None, thresholds: str, threads: int | None, out: Out
+) -> None:
+    """Score every threshold of a binary-mask model."""
+    import torch
+
+    from separate.errors import SettingsError
+    from separate.evals.thresholds import sweep
+
+    try:
+        values = [float(part) for part in thresholds.split(",")]
+    except ValueError as error:
+        raise SettingsError(f"--thresholds {thresholds}: give numbers and commas") from error
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with options.progress(f"{len(clips)} clips") as on_progress:
+        result = sweep(clips, model or "default", values, on_progress)
+    options.finish(result, out)
 
 
 def clips_command(

@@ -18,6 +18,7 @@ from separate.evals.lyrics_tables import lyrics_songs_table, lyrics_table
 from separate.evals.peers import PEERS
 from separate.evals.query_tables import classes_table, clips_table, queries_table
 from separate.evals.song_tables import (
+    labels_table,
     mir1k_table,
     musdb_table,
     published_musdb_table,
@@ -25,6 +26,7 @@ from separate.evals.song_tables import (
     stems_table,
 )
 from separate.evals.table import Result, Table, only
+from separate.evals.thresholds import thresholds_table
 from separate.evals.weak_tables import weak_table
 
 _MARKERS = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -41,6 +43,7 @@ def peers_table(results: Sequence[Result]) -> Table:
 
 TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "stems": stems_table,
+    "labels": labels_table,
     "stems-songs": lambda results: songs_table(only(results, "stems")),
     "musdb": published_musdb_table,
     "mir1k": mir1k_table,
@@ -48,6 +51,7 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "clips-classes": classes_table,
     "queries": queries_table,
     "weak": weak_table,
+    "thresholds": thresholds_table,
     "lyrics": lyrics_table,
     "lyrics-songs": lambda results: lyrics_songs_table(only(results, "lyrics")),
     "bench": speed_table,
@@ -60,16 +64,19 @@ PRINTED = {**TABLES, "musdb": musdb_table}  # what is not published may still be
 _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "bench": (speed_table, start_table, memory_table),
     "stems": (lambda results: songs_table(only(results, "stems")), stems_table),
+    "labels": (labels_table,),
     "musdb": (lambda results: songs_table(only(results, "musdb"), "SDR"), musdb_table),
     "mir1k": (mir1k_table,),
     "clips": (classes_table, clips_table),
     "queries": (queries_table,),
     "weak": (weak_table,),
+    "thresholds": (thresholds_table,),
     "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),
 }
 
 _HEADLINE = {  # the metric and average that a card takes over from each kind of result
     "stems": ("sdr", "mean"),
+    "labels": ("sdr_improvement", "mean"),
     "musdb": ("SDR", "median"),
     "mir1k": ("gnsdr", "mean"),
     "clips": ("sdr_improvement", "mean"),

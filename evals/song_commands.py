@@ -1,5 +1,6 @@
 """`separate eval stems` and `separate eval musdb`: songs with stems."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,9 @@ def stems_command(
     split: Split = None,
     stems: Stems = None,
     mask_rule: Rule = "sum-to-mix",
+    fine: Annotated[
+        bool, typer.Option("--fine", help="Ask for each song's finest labels, each by itself.")
+    ] = False,
     dataset: DatasetName = None,
     sounding: Sounding = SOUNDING_DBFS,
     resume: Resume = False,
@@ -59,13 +63,17 @@ def stems_command(
     options.check_resume(resume, out)
     options.check_report(report)
     songs = find_songs(path, split)
+    if fine:
+        songs = [replace(song, fine=True) for song in songs]
+        labels = sorted({label for song in songs for label in song.labels()})
+        stems, mask_rule = stems or ",".join(labels), "free"
     choice = options.choose(
         model=model, estimates=estimates, oracle=oracle, band=band, mixture=mixture, stems=stems,
         rule=mask_rule, device=device, threads=threads, jobs=jobs,
     )  # fmt: skip
     name, split = options.dataset_name(path, split)
     task = StemsTask(
-        choice.method, choice.stems, dataset or name, split, sounding, choice.trained_on
+        choice.method, choice.stems, dataset or name, split, sounding, choice.trained_on, fine=fine
     )
     with options.progress(f"{len(songs)} songs") as on_progress:
         result = evaluate_stems(

@@ -43,6 +43,30 @@ def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
     return Table(f"Stems of {place}", header, tuple(rows), note + seen_note(results, "song"))
 
 
+def labels_table(results: Sequence[Result]) -> Table:
+    """One row a fine label, the best first: songs, SDR of the mixture, SDR, improvement.
+
+    Raises:
+        DataError: The results are not of one data set and metric.
+    """
+    results = [result for result in results if result["kind"] == "labels"]
+    require_same(results, ("dataset", "split", "metric"))
+    rows = []
+    for result in results:
+        entries = {label: result["summary"][label] for label in result["stems"]}
+        found = {label: entry for label, entry in entries.items() if entry["sdr"]["songs"]}
+        for label in sorted(found, key=lambda name: -found[name]["sdr_improvement"]["mean"]):
+            gain, sdr = found[label]["sdr_improvement"], found[label]["sdr"]
+            cells = (number(sdr["mean"] - gain["mean"]), number(sdr["mean"]), interval(gain))
+            rows.append((method_name(result), label, str(sdr["songs"]), *cells))
+    first = results[0]
+    place = " ".join(filter(None, (first["dataset"], first["split"])))
+    header = ("method", "label", "songs", "mixture", "SDR", "SDRi")
+    note = f"{first['metric']}; each label asked for by itself. Silence has an SDR of 0 dB."
+    note += " dB, with 95 % bootstrap intervals over songs."
+    return Table(f"Fine labels of {place}", header, tuple(rows), note + seen_note(results, "song"))
+
+
 def songs_table(result: Result, metric: str = "sdr") -> Table:
     """One row a song, seen ones marked; failed ones last."""
     stems = result["stems"]

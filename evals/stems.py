@@ -51,6 +51,7 @@ class StemsTask:
     sounding_dbfs: float = SOUNDING_DBFS  # a reference sounds in a frame above this mean power
     trained_on: tuple[Mapping[str, Any], ...] | None = None  # of the model's card; None: unknown
     accompaniment: bool = False  # score the accompaniment too, made of the estimates if need be
+    fine: bool = False  # stems are labels: each song is asked for its own alone
 
     @property
     def metric(self) -> str:
@@ -68,6 +69,7 @@ class StemsTask:
             "stems": list(self.stems),
             "sounding_dbfs": self.sounding_dbfs,
             "accompaniment": self.accompaniment,
+            "fine": self.fine,
         }
 
 
@@ -136,7 +138,7 @@ def _result(
     task: StemsTask, songs: list[SongScores], failed: list[dict[str, str]]
 ) -> dict[str, Any]:
     return {
-        "kind": "stems",
+        "kind": "labels" if task.fine else "stems",
         "dataset": task.dataset,
         "split": task.split,
         "method": task.method.describe(),
@@ -189,7 +191,8 @@ def separate_source(source: SongSource, task: StemsTask) -> tuple[Song, Estimate
 
 def separate_loaded(song: Song, task: StemsTask) -> Estimates:
     """Separate a song that is in memory; see `separate_source`."""
-    estimates = opened(task.method)(song, task.stems)
+    asked = [stem for stem in task.stems if stem in song.references or not task.fine]
+    estimates = opened(task.method)(song, asked)
     if task.accompaniment and "vocals" in estimates and ACCOMPANIMENT not in estimates:
         others = [stem for stem in song.references if stem not in ("vocals", ACCOMPANIMENT)]
         if task.method.kind == "mixture":

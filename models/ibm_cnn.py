@@ -3,13 +3,14 @@
 In: magnitudes `(batch, frames, 2049)` of mono audio at 22,050 Hz (window 1024, FFT 4096, hop 256).
 Out: for each bin the likelihood that the voice is louder there than all else.
 
-Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing voice separation using
-a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
+Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing voice separation
+using a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
 Computing and Applications, 2018. Where this deviates: magnitudes enter compressed, so that level
 matters less; and the four convolutions hear the frames beside the patch where the paper's hear
 zeros, so that they are the same for all patches and are computed once a frame, not nine times.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -48,7 +49,7 @@ class IbmCnn(nn.Module):
         self.config = config or IbmCnnConfig()
         widths = (1, *self.config.channels)
         self.convs = nn.ModuleList(nn.Conv2d(a, b, _KERNEL) for a, b in pairwise(widths))
-        bands = -(-(-(-STFT.bins // _POOL)) // _POOL)
+        bands = math.ceil(math.ceil(STFT.bins / _POOL) / _POOL)  # after both poolings
         sizes = (PATCH * bands * widths[-1], *self.config.hidden)
         self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], PATCH * STFT.bins)
@@ -80,10 +81,10 @@ class IbmCnn(nn.Module):
         return self.head(hidden).unflatten(-1, (PATCH, STFT.bins))
 
     def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the likelihood of the voice `(batch, frames, 2049)`, each frame its patch's middle.
+        """Return the likelihood of the voice, of each frame by the patch around it.
 
         Args:
-            magnitude: `(batch, frames, 2049)`.
+            magnitude: `(batch, frames, 2049)`; the likelihood has the same shape.
         """
         around = _CONTEXT + PATCH // 2
         hidden = self._hidden(self.features(functional.pad(magnitude, (0, 0, around, around))), 1)

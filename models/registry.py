@@ -84,6 +84,12 @@ def kind_of(module: nn.Module) -> str:
     return next(kind for kind, (made, _) in _KINDS.items() if type(module) is made)
 
 
+def config_of(module: nn.Module) -> dict[str, Any]:
+    """Return the configuration of a network that separates, for its card."""
+    config: Any = module.config
+    return asdict(config)
+
+
 def list_cards(folders: Iterable[Path] = ()) -> list[tuple[Card, Path]]:
     """Read the cards of the shipped weights and of some folders; damaged cards are skipped.
 

@@ -15,10 +15,12 @@ from separate.separator import Separator
 from separate.settings import Settings
 from separate.sources import apply_mask
 from separate.sources import random_model as untrained
+from separate.voice_map import VoiceFinder
 
 __all__ = [
     "Card",
     "StftConfig",
+    "VoiceFinder",
     "apply_mask",
     "cards_by_name",
     "istft",

@@ -58,9 +58,7 @@ class PreparedQuery:
     firmness: float = 1.0  # how firmly the negative parts are taken out
 
 
-def embedded(
-    encoder: Encoder, query: Query, fold: Callable[[Tensor], object]
-) -> PreparedQuery:
+def embedded(encoder: Encoder, query: Query, fold: Callable[[Tensor], object]) -> PreparedQuery:
     """Embed a query's positive and negative parts.
 
     Args:

@@ -21,10 +21,10 @@ from separate.train.anchors import AnchorConfig
 from separate.train.cards import described, licence_of
 from separate.train.data import load_corpus, load_song
 from separate.train.dev import DevSet, song_folder, stems_separator
+from separate.train.ibm import IbmConfig
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MixConfig
 from separate.train.mixtures import MixtureConfig
-from separate.train.ibm import IbmConfig
 from separate.train.start import Start, initial, initial_ibm
 from separate.train.supervised import SupervisedConfig
 from separate.train.trunk import TrunkConfig
@@ -110,7 +110,7 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
             name=plan.name,
             kind=registry.kind_of(start.model),
             summary=_SUMMARIES[registry.kind_of(start.model)],
-            config=asdict(start.model.config),
+            config=registry.config_of(start.model),
             licence=licence_of(corpus, start.licence),
             query_encoder=None if is_ibm else encoder.name,
             stems=STEMS if is_ibm else (),

@@ -53,10 +53,10 @@ def initial_ibm(name: str, config: IbmCnnConfig) -> Start:
     """
     if name == "random":
         return Start(IbmCnn(config))
-    return _loaded(name, IbmCnn, "a model that `separate train ibm` made, or random")
+    return _loaded(name, (IbmCnn,), "a model that `separate train ibm` made, or random")
 
 
-def _loaded(name: str, kinds: type | tuple[type, ...], wanted: str) -> Start:
+def _loaded(name: str, kinds: tuple[type[nn.Module], ...], wanted: str) -> Start:
     model, card = registry.load(registry.find(name, [models_dir()]))
     if not isinstance(model, kinds):
         raise DataError(f"--init {name}: a {card.kind!r}; take {wanted}")
@@ -78,8 +78,11 @@ def initial(name: str, encoder: Encoder) -> Start:
     if name == "small":
         return Start(SmallUNet(replace(SMALL, query_dim=encoder.dim)))
     if name not in ("random", "spleeter-2stems"):
-        kinds = (QueryUNet, SmallUNet)
-        return _loaded(name, kinds, "a query model: default, spleeter-2stems, or one of your own")
+        return _loaded(
+            name,
+            (QueryUNet, SmallUNet),
+            "a query model: default, spleeter-2stems, or one of your own",
+        )
     model = QueryUNet(UNetConfig(query_dim=encoder.dim))
     fit_gate(model, encoder)
     if name == "random":

@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from song_helpers import RATE, four_stems, tone, write_song
+from song_helpers import RATE, four_stems, noise, tone, write_song
 
 from separate.audio import write_audio
 from separate.errors import DataError, InputError, SeparateError
-from separate.evals.datasets import align, find_songs
+from separate.evals.datasets import SongFolder, align, find_songs
 
 
 def test_stems_are_summed_by_parent_and_the_mixture_is_their_sum(tmp_path):
@@ -110,3 +110,30 @@ def test_musdb18_hq_layout(shared_data):
     song = songs[0].load()
     assert list(song.references) == ["vocals", "drums", "bass", "other"]
     assert song.sample_rate == 44100 and song.mixture.shape[0] == 2
+
+
+def test_fine_references_are_by_label(tmp_path):
+    parents = {"kick": "drums", "drums": "drums", "lead_vocals": "vocals", "hum": "rest"}
+    stems = {name: noise(index) for index, name in enumerate(parents)}
+    source = SongFolder(write_song(tmp_path / "song", stems, parents), fine=True)
+    assert source.labels() == ["drums", "kick", "lead vocals"]
+    song = source.load()
+    assert set(song.references) == {"drums", "kick", "lead vocals"}
+    np.testing.assert_allclose(song.references["kick"], stems["kick"])
+    np.testing.assert_allclose(song.references["drums"], stems["kick"] + stems["drums"], atol=1e-6)
+    np.testing.assert_allclose(song.mixture, sum(stems.values()), atol=1e-6)
+
+
+def test_cached_songs_are_read(tmp_path):
+    folder = tmp_path / "songs" / "one"
+    folder.mkdir(parents=True)
+    samples = np.arange(2000, dtype=np.int16).reshape(1000, 2)
+    np.save(folder / "kick.npy", samples)
+    (folder / "song.json").write_text(json.dumps({"stems": {"kick": "drums"}}))
+    (source,) = find_songs(tmp_path / "songs")
+    song = source.load()
+    assert song.sample_rate == 44_100
+    np.testing.assert_array_equal(song.references["drums"], samples.T / np.float32(32768))
+    (folder / "kick.npy").write_bytes(b"damaged")
+    with pytest.raises(DataError, match="cache the song again"):
+        source.load()

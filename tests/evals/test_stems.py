@@ -132,3 +132,25 @@ def test_estimates_that_do_not_fit(songs, tmp_path):
     write_audio(tmp_path / "A" / "vocals.wav", noise(1), 2 * RATE)
     with pytest.raises(DataError, match="16000 Hz"):
         read_estimates(tmp_path, song, STEMS)
+
+
+def test_fine_labels_are_asked_for_by_themselves(tmp_path):
+    from typer.testing import CliRunner
+
+    from separate.cli import app
+
+    parents = {"kick": "drums", "hihat": "drums", "piano": "other"}
+    stems = {name: noise(index) for index, name in enumerate(parents)}
+    write_song(tmp_path / "songs" / "one", stems, parents)
+    write_song(tmp_path / "songs" / "two", {"kick": noise(5), "flute": noise(6)}, None)
+    done = CliRunner().invoke(
+        app,
+        ["eval", "stems", str(tmp_path / "songs"), "--fine", "--mixture", "-o", str(tmp_path)],
+    )
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["kind"] == "labels" and result["stems"] == ["flute", "hihat", "kick", "piano"]
+    assert result["summary"]["kick"]["sdr"]["songs"] == 2
+    assert result["summary"]["flute"]["sdr"]["songs"] == 1
+    assert result["summary"]["kick"]["sdr_improvement"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert "Fine labels" in done.output and "kick" in done.output

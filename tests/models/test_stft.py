@@ -37,3 +37,14 @@ def test_inverse_is_torchs() -> None:
         spectrogram, CONFIG.n_fft, CONFIG.hop_length, window=window, length=19_000
     )
     torch.testing.assert_close(istft(spectrogram, 19_000, CONFIG), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_short_window_has_zeros_around_it() -> None:
+    config = StftConfig(n_fft=512, hop_length=32, win_length=128)
+    waveform = torch.randn(2, 4_000, generator=torch.Generator().manual_seed(0))
+    window = torch.hann_window(128)
+    expected = torch.stft(
+        waveform, 512, 32, 128, window, pad_mode="constant", return_complex=True, center=True
+    )
+    torch.testing.assert_close(stft(waveform, config), expected)
+    assert (istft(expected, 4_000, config) - waveform).abs().max() < 1e-5

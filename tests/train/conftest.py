@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 SECONDS = 6
 
@@ -50,6 +51,23 @@ def write_song() -> Callable[..., None]:
 def write_clips() -> Callable[..., None]:
     """Writes cached clips: folder, labels."""
     return _write_clips
+
+
+@pytest.fixture
+def write_pairs() -> Callable[[Path, tuple[str, ...]], None]:
+    """Writes MIR-1K's layout: a second of tone and of noise by name of the clip."""
+
+    def write(folder: Path, names: tuple[str, ...]) -> None:
+        time = np.arange(16_000) / 16_000
+        for number, name in enumerate(names):
+            noise = np.random.default_rng(number).normal(0, 0.1, len(time))
+            for part, audio in (
+                ("vocals", 0.3 * np.sin(440 * 2 * np.pi * time)), ("accompaniment", noise)
+            ):  # fmt: skip
+                (folder / part).mkdir(parents=True, exist_ok=True)
+                soundfile.write(folder / part / f"{name}.wav", audio, 16_000)
+
+    return write
 
 
 @pytest.fixture
