@@ -15,7 +15,7 @@ from torch import Tensor
 from separate.models.bands import continued, from_bands
 from separate.models.fused import DecoderQuery, FusedTrunk
 from separate.models.spleeter import FREQ_BINS
-from separate.models.unet import QueryUNet, music_input
+from separate.models.unet import QueryUNet
 
 _BLOCK_FRAMES = 32
 _LARGEST_LOGIT = 80.0  # keeps e^x finite and normal
@@ -58,7 +58,7 @@ class FusedUNet:
         wanted = [query.music for query in queries if query.music is not None]
         decoded: Iterator[Tensor] = iter(())
         if wanted:
-            features = self.music.encode(_music_input(magnitude, voice))
+            features = self.music.encode(self._music_input(magnitude, voice))
             decoded = self.music.decode(features, wanted)
         if strength != 1:
             voice = (strength * logits).sigmoid()
@@ -70,6 +70,12 @@ class FusedUNet:
             )
             for query in queries
         ]
+
+    def _music_input(self, magnitude: Tensor, voice: Tensor) -> Tensor:
+        """As the network's, in blocks that fit a core's cache; of the voice only 1,024 bins."""
+        pairs = zip(magnitude.split(_BLOCK_FRAMES, 2), voice.split(_BLOCK_FRAMES, 2), strict=True)
+        parts = [self.net.music_input(part, continued(mask)) for part, mask in pairs]
+        return torch.cat(parts, dim=2)
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,6 @@ class FusedMask:
         if self.music is not None:
             parts.append(from_bands(self.music[:, :, frames]) * (1 - query.voice - query.backing))
         return reduce(torch.add, parts)
-
-
-def _music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
-    """As `music_input`, in blocks of frames that fit a core's cache; of the voice, 1,024 bins."""
-    pairs = zip(magnitude.split(_BLOCK_FRAMES, 2), voice.split(_BLOCK_FRAMES, 2), strict=True)
-    return torch.cat([music_input(part, continued(mask)) for part, mask in pairs], dim=2)
 
 
 def _mask(head: Tensor, strength: float) -> Tensor:

@@ -46,6 +46,7 @@ class UNetConfig:
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
     last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
+    music_gain: float = 1.0  # of what the music trunk hears, before loud bins are compressed
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,7 @@ class QueryUNet(nn.Module):
             query: `(batch, dim)`, unit length.
         """
         voice = self.voice_mask(magnitude)
-        features = self.music.encode(music_input(magnitude, voice))
+        features = self.music.encode(self.music_input(magnitude, voice))
         music = from_bands(self.music.decode(features, query).sigmoid())
         parts = torch.stack([voice, 1 - voice, music], dim=1)
         return (self.shares(query)[:, :, None, None, None] * parts).sum(1)
@@ -268,23 +269,22 @@ class QueryUNet(nn.Module):
         known = magnitude[..., :FREQ_BINS].contiguous(memory_format=torch.channels_last)
         return continued(self.voice(known).sigmoid(), magnitude.shape[-1])
 
+    def music_input(self, magnitude: Tensor, voice: Tensor) -> Tensor:
+        """Mixture and mixture without voice in bands, loud bins compressed.
 
-def music_input(magnitude: Tensor, voice: Tensor) -> Tensor:
-    """Mixture and mixture without voice in bands, loud bins compressed.
+        Magnitudes span five decades; left as they are, a few loud bins drive every layer so far
+        that neither a query's shifts nor small steps of training reach them.
 
-    Magnitudes span five decades; left as they are, a few loud bins drive every layer so far that
-    neither a query's shifts nor small steps of training reach them.
+        Args:
+            magnitude: `(batch, 2, frames, 2049)`.
+            voice: The voice's mask, of that shape.
 
-    Args:
-        magnitude: `(batch, 2, frames, 2049)`.
-        voice: The voice's mask, of that shape.
-
-    Returns:
-        `(batch, 4, frames, 512)`.
-    """
-    both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
-    both = both / _LOUD
-    return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but faster
+        Returns:
+            `(batch, 4, frames, 512)`.
+        """
+        both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
+        both = both * (self.config.music_gain / _LOUD)
+        return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but faster
 
 
 def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:

@@ -45,9 +45,9 @@ class DevSet:
         """
         medians: dict[str, list[float]] = {}
         for song in self.songs:
-            references = self._references(song)
-            estimates = separate(torch.from_numpy(sum(references.values())))  # type: ignore[arg-type]
-            for stem, reference in references.items():
+            families = self._families(song)
+            estimates = separate(torch.from_numpy(sum(families.values())))  # type: ignore[arg-type]
+            for stem, reference in families.items():
                 if stem in estimates:
                     frames = frame_sdr(reference, estimates[stem].numpy(), _RATE)
                     frames = frames[~np.isnan(frames)]
@@ -56,15 +56,15 @@ class DevSet:
         scores = {stem: float(np.mean(values)) for stem, values in sorted(medians.items())}
         return {**scores, "score": float(np.mean(list(scores.values()))) if scores else 0.0}
 
-    def _references(self, song: Song) -> dict[str, np.ndarray]:
-        """Sum a song's stems by family, from the middle of the song."""
+    def _families(self, song: Song) -> dict[str, np.ndarray]:
+        """Sum a song's stems by family, `rest` too, from the middle of the song."""
         start = max(0, (song.samples - self.samples) // 2)
         families: dict[str, np.ndarray] = {}
         for label, parent in song.parents.items():
             window = np.asarray(song.stems[label][start : start + self.samples])
             audio = window.T.astype(np.float32) / 32768
             families[parent] = families.get(parent, 0) + audio
-        return {p: a for p, a in families.items() if p in STEMS}
+        return families
 
 
 def stems_separator(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.models.small_unet import SmallUNet
-from separate.models.unet import Features, QueryUNet, music_input
+from separate.models.unet import Features, QueryUNet
 
 TUNE = ("all", "film")
 _FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
@@ -79,7 +79,7 @@ class QueryTrunk:
         """See `Trunk`."""
         with torch.no_grad():  # the voice net is not trained
             voice = self.model.voice_mask(magnitude)
-        return Heard(self.model.music.encode(music_input(magnitude, voice)), voice)
+        return Heard(self.model.music.encode(self.model.music_input(magnitude, voice)), voice)
 
     def decode(self, features: Heard, query: Tensor) -> Tensor:
         """See `Trunk`."""
@@ -92,7 +92,7 @@ class QueryTrunk:
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
         """See `Trunk`."""
         with torch.no_grad():
-            seen = music_input(magnitude, self.model.voice_mask(magnitude))
+            seen = self.model.music_input(magnitude, self.model.voice_mask(magnitude))
         self.model.music.calibrate(seen, query)
 
     def groups(self) -> list[dict[str, Any]]:
