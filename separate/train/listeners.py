@@ -33,6 +33,9 @@ class Listener(Protocol):
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
         """Compare mono sounds `(n, time)` with phrases: `(n, phrases)`, over the temperature."""
 
+    def centre(self, waveform: Tensor, sample_rate: int) -> None:
+        """Take what it hears in mixtures `(n, time)` of all sources for nothing in particular."""
+
 
 class EncoderListener:
     """The two towers of a query net; cosine over a temperature."""
@@ -63,9 +66,16 @@ class EncoderListener:
         sounds = self._encoder.embed_audio(waveform.to(self._device), sample_rate)
         return sounds.to(waveform.device) @ texts.T / self.temperature
 
+    def centre(self, waveform: Tensor, sample_rate: int) -> None:
+        """See `Listener`; a cosine needs none."""
+
 
 class TaggerListener:
-    """EfficientAT's tagger: the logits of the phrases' AudioSet classes."""
+    """EfficientAT's tagger: the logits of the phrases' AudioSet classes, above their means.
+
+    A class that is common in AudioSet, speech, has a high logit for all that it hears: of sounds of
+    25 labels the highest logit names 49 % right, and 64 % once each class is centred.
+    """
 
     def __init__(
         self,
@@ -86,14 +96,26 @@ class TaggerListener:
         self._net = net.eval().requires_grad_(False).to(device)
         self._classes = classes or {}
         self._rows: dict[str, int] = {}
+        self._means: Tensor | None = None  # (527,)
+
+    def centre(self, waveform: Tensor, sample_rate: int) -> None:
+        """See `Listener`."""
+        with torch.no_grad():
+            self._means = self._logits(waveform, sample_rate).mean(0)
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
         """See `Listener`."""
+        logits = self._logits(waveform, sample_rate)
+        if self._means is not None:
+            logits = logits - self._means
+        return logits[:, [self._row(phrase) for phrase in phrases]]
+
+    def _logits(self, waveform: Tensor, sample_rate: int) -> Tensor:
         if sample_rate != SAMPLE_RATE:
             waveform = torchaudio.functional.resample(waveform, sample_rate, SAMPLE_RATE)
         peak = waveform.detach().abs().amax(dim=1, keepdim=True).clamp_min(_SILENT_PEAK)
         logits: Tensor = self._net(waveform * (_LEVEL / peak))[0]
-        return logits[:, [self._row(phrase) for phrase in phrases]]
+        return logits
 
     def _row(self, phrase: str) -> int:
         if phrase not in self._rows:

@@ -12,7 +12,8 @@ Where this deviates from the paper:
   (16 kHz, STFT 1022/256, cross-attention). Magnitudes are scaled by 1022 / 4096 in the L1 losses,
   so that a tone weighs in `log(1 + |X|)` what it weighs there.
 - Queries are said in all wordings of the vocabulary, the paper's prompts among them.
-- The listener is the project's own query net at temperature 0.07 unless CLAP is asked for.
+- The listener is the project's own query net at temperature 0.07 unless CLAP is asked for. A
+  tagger's logits are centred by what it hears in mixtures, which asks for no labels.
 - The contrast is over the phrases of all N mixtures, of all examples and processes: the sources of
   the other mixture, which lie under the same mask, are the negatives that matter most.
 - The mixtures of an example share no label of clips, where there are enough: one query for two
@@ -43,6 +44,7 @@ from separate.train.processes import gathered, mean_over_all
 from separate.train.trunk import Trunk
 
 _PAPER_N_FFT = 1022
+_CENTRED_ON = 32  # examples of mixtures by which the listener is centred
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,9 @@ class Weak:
         self.evaluate = evaluate
         self.device = torch.device(device)
         self.model = trunk.model.to(device)
+        if self.listener is not None and self.mixer is not None:
+            mixtures = self.mixer.batch(range(_CENTRED_ON), self.device).parts.flatten(0, 1)
+            self.listener.centre(_mono(mixtures), SAMPLE_RATE)
 
     def calibrate(self, examples: int = 8) -> None:
         """Fit the trunk's normalisations to some examples, before the first step."""
@@ -185,9 +190,8 @@ class Weak:
             for k, phrase in enumerate(part)
         ]
         at = [torch.tensor(column) for column in list(zip(*own, strict=True))[:3]]
-        spectra = masks[at[0], at[1], at[2]] * batch.whole[at[0]]  # the mixture's phase
-        samples = StftConfig().samples(batch.whole.shape[-2])
-        sounds = istft(spectra.mean(1).transpose(-1, -2), samples, StftConfig())
+        # With the mixture's phase.
+        sounds = _mono(masks[at[0], at[1], at[2]] * batch.whole[at[0]])
         every = gathered([phrase for *_, phrase in own])
         distinct = sorted(set(every))
         row_of = {phrase: row for row, phrase in enumerate(distinct)}
@@ -203,6 +207,12 @@ class Weak:
             for number, label in zip(numbers, labels, strict=True)
         ]
         return torch.stack(rows).to(self.device)
+
+
+def _mono(spectra: Tensor) -> Tensor:
+    """Return the waveforms `(n, samples)` of complex spectra `(n, channels, frames, freq)`."""
+    samples = StftConfig().samples(spectra.shape[-2])
+    return istft(spectra.mean(1).transpose(-1, -2), samples, StftConfig())
 
 
 class _Heard:
