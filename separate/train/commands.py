@@ -37,11 +37,16 @@ def supervised(
         float, typer.Option(min=0, max=1, help="Share of queries for two sources at once.")
     ] = 0.0,
     speed: Speed = 0.06,
+    real: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of songs that are not rendered.")
+    ] = 0.5,
 ) -> None:
     """Mix and separate: learn from songs with stems and from labelled clips."""
     from separate.train.mixing import MixConfig
 
-    mix = MixConfig(frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed)
+    mix = MixConfig(
+        frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed, real=real
+    )
     shared.start("supervised", mix=mix)
 
 

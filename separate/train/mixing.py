@@ -43,6 +43,7 @@ class MixConfig:
 
     frames: int = 256  # STFT frames an example, a multiple of 64
     queries: int = 4  # queries an example
+    real: float = 0.5  # probability of a song that is not rendered, where there are both
     aligned: float = 0.5  # probability that all stems come from the same song and time
     clips: float = 0.15  # probability of a mixture of clips alone
     event: float = 0.1  # probability that a clip is laid over a song
@@ -100,7 +101,7 @@ class Mixer:
         self.seed = seed
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
-        self.song_weights = _balance(corpus.songs)
+        self.song_weights = _balance(corpus.songs, config.real)
         self.families = _families(corpus.songs)
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
@@ -285,15 +286,15 @@ def _families(songs: Sequence[Song]) -> tuple[str, ...]:
     return STEMS if present & set(MUSIC) else ("vocals", "rest")
 
 
-def _balance(songs: Sequence[Song]) -> np.ndarray:
+def _balance(songs: Sequence[Song], real: float) -> np.ndarray:
     """Probability of each song: by length and by how many families can be asked for.
 
-    Real and rendered songs get half of it each.
+    Real songs get their share of it, rendered ones the rest.
     """
     known = [len({p for p in song.parents.values() if p in STEMS}) for song in songs]
     weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)
     rendered = np.array([song.rendered for song in songs], dtype=bool)
-    for group in (rendered, ~rendered):
+    for group, share in ((rendered, 1 - real), (~rendered, real)):
         if group.any():
-            weights[group] /= weights[group].sum()
+            weights[group] *= share / weights[group].sum()
     return weights / weights.sum() if len(weights) else weights
