@@ -9,8 +9,9 @@ on single sources, at the weight of L_unsup, of which it is the case P = 1.
 Where this deviates from the paper:
 
 - The separator is our own (44.1 kHz, STFT 4096/1024, masks in 512 bands, FiLM) and not the paper's
-  (16 kHz, STFT 1022/256, cross-attention). Magnitudes are scaled by 1022 / 4096 in the L1 losses,
-  so that a tone weighs in `log(1 + |X|)` what it weighs there.
+  (16 kHz, STFT 1022/256, cross-attention). In the L1 losses magnitudes are scaled to those of a
+  mixture near full scale and a 1022-point transform, so that a tone weighs in `log(1 + |X|)`, and
+  the L1 losses beside the contrastive one, what they weigh there.
 - Queries are said in all wordings of the vocabulary, the paper's prompts among them.
 - The listener is the project's own query net at temperature 0.07 unless CLAP is asked for. A
   tagger's logits are centred by what it hears in mixtures, which asks for no labels.
@@ -44,6 +45,8 @@ from separate.train.processes import gathered, mean_over_all
 from separate.train.trunk import Trunk
 
 _PAPER_N_FFT = 1022
+_LEVEL = 0.2  # of a recording near full scale, root mean square
+_WINDOW_ENERGY = 0.375  # a sample of the squared Hann window, in the mean
 _CENTRED_ON = 32  # examples of mixtures by which the listener is centred
 
 
@@ -215,15 +218,22 @@ def _mono(spectra: Tensor) -> Tensor:
     return istft(spectra.mean(1).transpose(-1, -2), samples, StftConfig())
 
 
+def _level(magnitude: Tensor) -> Tensor:
+    """Return the root mean square of the sounds behind magnitudes, `(batch, 1, 1, 1)`."""
+    energy = magnitude.square().mean((1, 2, 3), keepdim=True)
+    return (energy / (_WINDOW_ENERGY * StftConfig().n_fft)).sqrt() + 1e-6
+
+
 class _Heard:
     """A batch with what the trunk and the losses need of it, computed once."""
 
     def __init__(self, trunk: Trunk, batch: Mixtures) -> None:
         self.batch = batch
         self._trunk = trunk
-        scale = _PAPER_N_FFT / StftConfig().n_fft
         whole = modulus(batch.whole)
-        self.magnitude, self.targets = scale * whole, scale * modulus(batch.parts)
+        scale = _PAPER_N_FFT / StftConfig().n_fft * _LEVEL / _level(whole)
+        self.magnitude = scale * whole
+        self.targets = scale.unsqueeze(1) * modulus(batch.parts)
         self._features = trunk.encode(whole)
 
     def mask(self, queries: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.stft import StftConfig, istft
 from separate.queries import load_encoder
 from separate.train.data import load_corpus
 from separate.train.listeners import EncoderListener, TaggerListener, class_of, open_listener
@@ -103,11 +104,12 @@ def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
 
     made.trunk = One()  # type: ignore[assignment]
     batch = mixers[0].batch([0])
-    scale = 1022 / 4096
+    sound = istft(batch.whole.transpose(-1, -2), StftConfig().samples(64), StftConfig())
+    scale = 1022 / 4096 * 0.2 / sound.square().mean().sqrt()  # as near full scale
     whole, parts = scale * batch.whole.abs(), scale * batch.parts.abs()
     weight = whole.log1p().clamp(1e-3, 10)
     wanted = sum(float((weight * (whole - parts[:, n]).abs()).mean()) for n in range(2))
-    assert made.loss([0])[1]["unsupervised"] == pytest.approx(wanted, rel=1e-3)
+    assert made.loss([0])[1]["unsupervised"] == pytest.approx(wanted, rel=0.05)  # the ends are padded
 
 
 def test_the_contrastive_loss_moves_estimates_towards_their_phrases(mixers: tuple) -> None:
