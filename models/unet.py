@@ -46,7 +46,8 @@ class UNetConfig:
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
     last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
-    music_gain: float = 1.0  # of what the music trunk hears, before loud bins are compressed
+    music_gain: float = 0.3  # of what the music trunk hears, before loud bins are compressed
+    window_share: float = 0.1  # of a window's own statistics in the encoder's normalisations
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,46 @@ def phases(x: Tensor) -> Tensor:
     return grid.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
 
 
+class WindowNorm(nn.BatchNorm2d):
+    """Batch normalisation that in use mixes trained statistics with those of each window.
+
+    A recording unlike the training's is brought nearer to what the weights know (Li et al.,
+    "Revisiting batch normalization for practical domain adaptation", 2016).
+    """
+
+    def __init__(self, channels: int, share: float) -> None:
+        """Make the layer.
+
+        Args:
+            channels: Of its input.
+            share: 0 (batch normalisation as it is) to 1 (the window's statistics alone).
+        """
+        super().__init__(channels, eps=BATCH_NORM_EPS)
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `(batch, channels, frames, freq)`, each example by itself."""
+        if self.training or not self.share:
+            return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+        mean = torch.lerp(self.running_mean, mean, self.share)
+        scale = (
+            self.weight * torch.lerp(self.running_var, variance, self.share).add(self.eps).rsqrt()
+        )
+        shift = self.bias - mean * scale
+        return torch.addcmul(shift[..., None, None], x, scale[..., None, None])
+
+
 class Trunk(nn.Module):
     """A Spleeter U-Net with a query: shared encoder, FiLM decoder, a mask's logits."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.encoder = Encoder(nn.LeakyReLU(0.2, inplace=True), INPUTS)
+        self.encoder.norms = nn.ModuleList(
+            WindowNorm(width, config.window_share) for width in ENCODER_CHANNELS[:-1]
+        )
         channels = self.widths = (*DECODER_CHANNELS[:-1], config.last_channels)
         inputs = (ENCODER_CHANNELS[-1], *channels[:-1])
         self.convs = nn.ModuleList(

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from separate.models.bands import BINS
 from separate.models.spleeter import SpleeterUNet
-from separate.models.unet import QueryUNet, UNetConfig, transposed_conv, wiener_mask
+from separate.models.unet import QueryUNet, UNetConfig, WindowNorm, transposed_conv, wiener_mask
 
 SMALL = UNetConfig(query_dim=8, film_dim=16)
 
@@ -53,13 +55,32 @@ def test_voices_get_the_open_nets_mask_and_their_backing_the_rest(net: QueryUNet
 
 def test_the_music_trunk_starts_from_the_open_net() -> None:
     torch.manual_seed(1)
-    net = randomised(QueryUNet(SMALL))
+    net = randomised(QueryUNet(replace(SMALL, window_share=0.0)))
     accompaniment = randomised(SpleeterUNet())
     net.music.start_from(accompaniment)
     bands = torch.rand(1, 4, 64, 512)
     with torch.inference_mode():
         bottleneck = net.music.encode(bands).bottleneck
         torch.testing.assert_close(bottleneck, accompaniment.encoder(bands[:, 2:])[-1])
+
+
+def test_a_window_is_normalised_by_itself_in_part() -> None:
+    torch.manual_seed(0)
+    norm, trained = WindowNorm(3, 0.0).eval(), torch.nn.BatchNorm2d(3, eps=1e-3).eval()
+    for layer in (norm, trained):
+        layer.running_mean.copy_(torch.tensor([0.0, 1.0, -1.0]))
+        layer.running_var.copy_(torch.tensor([1.0, 4.0, 0.5]))
+    x = 2 + 3 * torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(norm(x), trained(x))
+    norm.share = 1.0
+    alone = norm(x)
+    torch.testing.assert_close(alone.mean((2, 3)), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone.std((2, 3), correction=0), torch.ones(2, 3), atol=1e-3, rtol=0)
+    norm.share = 0.25
+    mean = 0.75 * norm.running_mean + 0.25 * x[1].mean((1, 2))
+    variance = 0.75 * norm.running_var + 0.25 * x[1].var((1, 2), correction=0)
+    wanted = (x[1] - mean[:, None, None]) / (variance + 1e-3).sqrt()[:, None, None]
+    torch.testing.assert_close(norm(x)[1], wanted)  # whatever else is in the batch
 
 
 def test_masks_lie_between_nothing_and_all(net: QueryUNet) -> None:

@@ -109,7 +109,8 @@ def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
     whole, parts = scale * batch.whole.abs(), scale * batch.parts.abs()
     weight = whole.log1p().clamp(1e-3, 10)
     wanted = sum(float((weight * (whole - parts[:, n]).abs()).mean()) for n in range(2))
-    assert made.loss([0])[1]["unsupervised"] == pytest.approx(wanted, rel=0.05)  # the ends are padded
+    found = made.loss([0])[1]["unsupervised"]
+    assert found == pytest.approx(wanted, rel=0.05)  # the ends are padded
 
 
 def test_the_contrastive_loss_moves_estimates_towards_their_phrases(mixers: tuple) -> None:
