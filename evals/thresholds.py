@@ -4,8 +4,11 @@ In: clips of MIR-1K and a model. Out: GNSDR, GSIR and GSAR of the voice by thres
 `separate.evals.mir1k` has them.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from separate.evals.mir1k import METRICS, Clip, pair_scores
 from separate.evals.runner import Progress
@@ -32,22 +35,24 @@ def sweep(
         SettingsError: It is of another kind.
     """
     finder = VoiceFinder(model)
-    sums = {threshold: dict.fromkeys(METRICS, 0.0) for threshold in thresholds}
-    total = 0.0
+    scored: dict[float, list[dict[str, float]]] = {threshold: [] for threshold in thresholds}
     for done, clip in enumerate(clips):
         song = clip.load()
         found = finder.listen(song.mixture, song.sample_rate)
-        total += song.seconds
         for threshold in thresholds:
             voice = found.voice(threshold)
-            scores = pair_scores(song, [voice, song.mixture - voice])[0]
-            for metric in METRICS:
-                sums[threshold][metric] += scores[metric] * song.seconds
+            if voice.any():
+                scores = pair_scores(song, [voice, song.mixture - voice])[0]
+                scored[threshold].append({**scores, "seconds": song.seconds})
         if on_progress:
             on_progress(done + 1, len(clips), clip.name)
     rows = [
-        {"threshold": threshold, **{f"g{key}": value / total for key, value in row.items()}}
-        for threshold, row in sums.items()
+        {
+            "threshold": threshold,
+            "silent": len(clips) - len(entries),  # clips of which nothing is left
+            **{f"g{metric}": _mean(entries, metric) for metric in METRICS},
+        }
+        for threshold, entries in scored.items()
     ]
     return {
         "kind": "thresholds", "model": finder.name, "clips": len(clips), "rows": rows,
@@ -55,18 +60,29 @@ def sweep(
     }  # fmt: skip
 
 
+def _mean(entries: Sequence[Mapping[str, float]], metric: str) -> float:
+    """Average over clips by their length; NaN where there are none."""
+    weights = [entry["seconds"] for entry in entries]
+    values = [entry[metric] for entry in entries]
+    return float(np.average(values, weights=weights)) if entries else math.nan
+
+
 def thresholds_table(results: Sequence[Result]) -> Table:
     """A threshold a row."""
-    header = ("model", "threshold", *(f"G{metric.upper()}" for metric in METRICS))
+    header = ("model", "threshold", *(f"G{metric.upper()}" for metric in METRICS), "silent")
     rows = [
         (
             result["model"],
             number(row["threshold"], 2),
             *(number(row[f"g{metric}"], 2) for metric in METRICS),
+            str(row["silent"]),
         )
         for result in results
         for row in result["rows"]
     ]
     clips = ", ".join(str(result["clips"]) for result in results)
-    note = f"Voice, {clips} clips; BSS Eval v3, means weighted by length. dB."
+    note = (
+        f"Voice, {clips} clips; BSS Eval v3, means weighted by length, without clips of which"
+        " nothing is left (silent). dB."
+    )
     return Table("Thresholds", header, tuple(rows), note)

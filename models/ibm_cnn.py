@@ -6,8 +6,9 @@ Out: for each bin the likelihood that the voice is louder there than all else.
 Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing voice separation
 using a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
 Computing and Applications, 2018. Where this deviates: magnitudes enter compressed, so that level
-matters less; and the four convolutions hear the frames beside the patch where the paper's hear
-zeros, so that they are the same for all patches and are computed once a frame, not nine times.
+matters less; where nothing sounds the mask is 0; and the four convolutions hear the frames beside
+the patch where the paper's hear zeros, so that they are the same for all patches and are computed
+once a frame, not nine times.
 """
 
 import math
@@ -29,6 +30,8 @@ _KERNEL = (3, 12)  # frames, bins
 _POOL = 12  # bins
 _CONTEXT = 4  # frames that the four convolutions hear on either side
 _LOUD = 0.1  # magnitude from which compression sets in
+_MEAN, _SPREAD = 1.5, 1.5  # of compressed magnitudes of music, about
+_SILENCE = 1e-3  # magnitude below which a bin holds nothing: 120 dB below a full-scale tone
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class IbmCnn(nn.Module):
 
 
 def compressed(magnitude: Tensor) -> Tensor:
-    """Bring magnitudes to the scale of loudness: what the network hears."""
-    return (magnitude / _LOUD).log1p()
+    """Bring magnitudes to the scale of loudness, around 0: what the network hears."""
+    return ((magnitude / _LOUD).log1p() - _MEAN) / _SPREAD
 
 
 def patches(frames: Tensor) -> Tensor:
@@ -114,8 +117,8 @@ def patches(frames: Tensor) -> Tensor:
 
 
 def ideal_binary_mask(voice: Tensor, rest: Tensor) -> Tensor:
-    """Return 1 where the voice's magnitude is above that of the rest, else 0."""
-    return (voice > rest).to(voice.dtype)
+    """Return 1 where the voice is louder than the rest and sounds at all, else 0."""
+    return (voice > rest.clamp_min(_SILENCE)).to(voice.dtype)
 
 
 def ibm_loss(logits: Tensor, mask: Tensor) -> Tensor:

@@ -110,9 +110,10 @@ def test_thresholds(karaoke: Path, tmp_path: Path, write_pairs: Callable) -> Non
     )  # fmt: skip
     write_pairs(tmp_path / "mir", ("amy_1_01", "bug_1_01"))
     result = sweep(
-        find_clips(tmp_path / "mir", None), str(tmp_path / "tiny.safetensors"), [0.0, 0.3]
+        find_clips(tmp_path / "mir", None), str(tmp_path / "tiny.safetensors"), [0.0, 1.0]
     )
-    assert [row["threshold"] for row in result["rows"]] == [0.0, 0.3] and result["clips"] == 2
+    assert [row["threshold"] for row in result["rows"]] == [0.0, 1.0] and result["clips"] == 2
+    assert [row["silent"] for row in result["rows"]] == [0, 2]  # nothing is as sure as that
     assert result["rows"][0]["gnsdr"] == pytest.approx(0, abs=1.5)  # untrained: hardly a gain
 
 
