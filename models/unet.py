@@ -46,8 +46,8 @@ class UNetConfig:
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
     last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
-    music_gain: float = 0.3  # of what the music trunk hears, before loud bins are compressed
-    window_share: float = 0.1  # of a window's own statistics in the encoder's normalisations
+    music_gain: float = 1.0  # of what the music trunk hears, before loud bins are compressed
+    window_share: float = 0.0  # of a window's own statistics in the encoder's normalisations
 
 
 @dataclass(frozen=True)

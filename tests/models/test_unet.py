@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -55,7 +53,7 @@ def test_voices_get_the_open_nets_mask_and_their_backing_the_rest(net: QueryUNet
 
 def test_the_music_trunk_starts_from_the_open_net() -> None:
     torch.manual_seed(1)
-    net = randomised(QueryUNet(replace(SMALL, window_share=0.0)))
+    net = randomised(QueryUNet(SMALL))
     accompaniment = randomised(SpleeterUNet())
     net.music.start_from(accompaniment)
     bands = torch.rand(1, 4, 64, 512)
