@@ -51,18 +51,12 @@ def bench_command(
     out: Out = None,
 ) -> None:
     """Time our models beside public networks: same audio, same threads, alternating runs."""
-    from separate.errors import SettingsError
     from separate.evals.bench import BenchSettings, bench
     from separate.evals.contestants import our_contestants, rival_contestants
 
     if context.invoked_subcommand is not None:
         return
-    try:
-        minutes = tuple(float(part) for part in memory_minutes.split(",")) if memory else ()
-    except ValueError as error:
-        raise SettingsError(
-            f"--memory-minutes {memory_minutes}: give numbers and commas"
-        ) from error
+    minutes = tuple(options.numbers("--memory-minutes", memory_minutes)) if memory else ()
     contestants = [*our_contestants(model), *(rival_contestants() if rivals else [])]
     settings = BenchSettings(seconds, runs, threads, minutes, start)
     with options.progress("bench") as on_progress:

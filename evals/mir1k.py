@@ -153,36 +153,36 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> list[dict[str, float]]:
-    """Score voice and accompaniment against each other; all of them sound.
+def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Score voice and accompaniment against each other.
 
     Args:
         song: A clip with both references.
         guesses: Estimates `(1, time)`, in the order of `SOURCES`.
 
     Returns:
-        `METRICS` of each.
+        `METRICS` by source; nothing where a reference or an estimate is silent.
     """
     references = [song.references[name] for name in SOURCES]
+    if not all(array.any() for array in (*references, *guesses)):
+        return {}
     before = bss_eval(references, [song.mixture] * 2, allow_filter=True)
     found = bss_eval(references, list(guesses), allow_filter=True)
-    return [
-        {
+    return {
+        name: {
             "nsdr": found.sdr[index, 0] - before.sdr[index, 0],
             "sdr": found.sdr[index, 0],
             "sir": found.sir[index, 0],
             "sar": found.sar[index, 0],
         }
-        for index in range(len(SOURCES))
-    ]
+        for index, name in enumerate(SOURCES)
+    }
 
 
 def score_clip(source: Clip, task: Mir1kTask) -> SongScores:
     """Separate a clip and score voice and accompaniment against each other."""
     song, estimates, seconds = separate_source(source, task)
-    guesses = [estimates[name] for name in SOURCES]
-    sounding = all(array.any() for array in (*song.references.values(), *guesses))
-    stems = dict(zip(SOURCES, pair_scores(song, guesses), strict=True)) if sounding else {}
+    stems = pair_scores(song, [estimates[name] for name in SOURCES])
     return {
         "song": song.name,
         "split": source.split,

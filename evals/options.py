@@ -119,6 +119,20 @@ def split_list(text: str | None) -> list[str] | None:
     return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
+def numbers(option: str, text: str) -> list[float]:
+    """Read numbers with commas between them.
+
+    Raises:
+        SettingsError: They are none; the message names the option.
+    """
+    from separate.errors import SettingsError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise SettingsError(f"{option} {text}: give numbers and commas") from error
+
+
 def dataset_name(path: Path, split: str | None) -> tuple[str, str | None]:
     """Name a data set and its split by the folder, which may be that of a split."""
     folder = path.resolve()

@@ -83,13 +83,9 @@ def _sweep(
     """Score every threshold of a binary-mask model."""
     import torch
 
-    from separate.errors import SettingsError
     from separate.evals.thresholds import sweep
 
-    try:
-        values = [float(part) for part in thresholds.split(",")]
-    except ValueError as error:
-        raise SettingsError(f"--thresholds {thresholds}: give numbers and commas") from error
+    values = options.numbers("--thresholds", thresholds)
     if threads is not None:
         torch.set_num_threads(threads)
     with options.progress(f"{len(clips)} clips") as on_progress:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from separate.evals.mir1k import METRICS, Clip, pair_scores
+from separate.evals.mir1k import METRICS, SOURCES, Clip, pair_scores
 from separate.evals.runner import Progress
 from separate.evals.table import Result, Table, number
 from separate.insides import VoiceFinder
@@ -41,9 +41,8 @@ def sweep(
         found = finder.listen(song.mixture, song.sample_rate)
         for threshold in thresholds:
             voice = found.voice(threshold)
-            if voice.any():
-                scores = pair_scores(song, [voice, song.mixture - voice])[0]
-                scored[threshold].append({**scores, "seconds": song.seconds})
+            if scores := pair_scores(song, [voice, song.mixture - voice]):
+                scored[threshold].append({**scores[SOURCES[0]], "seconds": song.seconds})
         if on_progress:
             on_progress(done + 1, len(clips), clip.name)
     rows = [

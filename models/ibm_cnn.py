@@ -31,7 +31,7 @@ _POOL = 12  # bins
 _CONTEXT = 4  # frames that the four convolutions hear on either side
 _LOUD = 0.1  # magnitude from which compression sets in
 _MEAN, _SPREAD = 1.5, 1.5  # of compressed magnitudes of music, about
-_SILENCE = 1e-3  # magnitude below which a bin holds nothing: 120 dB below a full-scale tone
+_SILENCE = 1e-3  # magnitude below which a bin holds nothing: 108 dB below a full-scale tone
 
 
 @dataclass(frozen=True)

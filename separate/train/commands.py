@@ -126,7 +126,7 @@ def anchors(
 
 
 @train_app.command()
-@with_shared(init="random", rate=1e-3, average=0.99, tune="all")
+@with_shared(init="random", rate=1e-3, average=0.99)
 def ibm(
     shared: Shared,
     channels: Annotated[str, typer.Option(help="Of the four convolutions.")] = "16,8,32,16",

@@ -6,7 +6,7 @@ EfficientAT's tagger, whose logit of a class is its similarity with the class's 
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +33,13 @@ class Listener(Protocol):
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
         """Compare mono sounds `(n, time)` with phrases: `(n, phrases)`, over the temperature."""
 
-    def centre(self, waveform: Tensor, sample_rate: int) -> None:
-        """Take what it hears in mixtures `(n, time)` of all sources for nothing in particular."""
+    def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
+        """Take what it hears in mixtures of all sources for nothing in particular.
+
+        Args:
+            mixtures: Makes them, `(n, time)`, for a listener that wants them.
+            sample_rate: Theirs, in Hz.
+        """
 
 
 class EncoderListener:
@@ -66,15 +71,14 @@ class EncoderListener:
         sounds = self._encoder.embed_audio(waveform.to(self._device), sample_rate)
         return sounds.to(waveform.device) @ texts.T / self.temperature
 
-    def centre(self, waveform: Tensor, sample_rate: int) -> None:
+    def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
         """See `Listener`; a cosine needs none."""
 
 
 class TaggerListener:
     """EfficientAT's tagger: the logits of the phrases' AudioSet classes, above their means.
 
-    A class that is common in AudioSet, speech, has a high logit for all that it hears: of sounds of
-    25 labels the highest logit names 49 % right, and 64 % once each class is centred.
+    A class that is common in AudioSet, speech, has a high logit for all that it hears.
     """
 
     def __init__(
@@ -98,10 +102,10 @@ class TaggerListener:
         self._rows: dict[str, int] = {}
         self._means: Tensor | None = None  # (527,)
 
-    def centre(self, waveform: Tensor, sample_rate: int) -> None:
+    def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
         """See `Listener`."""
         with torch.no_grad():
-            self._means = self._logits(waveform, sample_rate).mean(0)
+            self._means = self._logits(mixtures(), sample_rate).mean(0)
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
         """See `Listener`."""

@@ -111,15 +111,20 @@ class Weak:
             raise ValueError("the supervised loss needs a mixer of single sources")
         if weights.contrastive_weight and listener is None:
             raise ValueError("the contrastive loss needs a listener")
-        self.trunk, self.phrases, self.listener = trunk, phrases, listener
+        self.trunk, self.phrases = trunk, phrases
+        self.listener = listener if weights.contrastive_weight else None
         self.mixer = mixer if mixed + weights.contrastive_weight else None
         self.singles = singles if weights.supervised_weight else None
         self.evaluate = evaluate
         self.device = torch.device(device)
         self.model = trunk.model.to(device)
-        if self.listener is not None and self.mixer is not None:
-            mixtures = self.mixer.batch(range(_CENTRED_ON), self.device).parts.flatten(0, 1)
-            self.listener.centre(_mono(mixtures), SAMPLE_RATE)
+        if self.listener is not None:
+            self.listener.centre(self._some_mixtures, SAMPLE_RATE)
+
+    def _some_mixtures(self) -> Tensor:
+        """Return the waveforms `(n, samples)` of the mixtures of some examples."""
+        assert self.mixer is not None
+        return _mono(self.mixer.batch(range(_CENTRED_ON), self.device).parts.flatten(0, 1))
 
     def calibrate(self, examples: int = 8) -> None:
         """Fit the trunk's normalisations to some examples, before the first step."""
