@@ -45,6 +45,7 @@ class Corpus:
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
     clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
     skipped: tuple[str, ...] = ()  # what was damaged, a line each: folder and reason
+    barred: tuple[str, ...] = ()  # songs of other licences than those allowed
 
     @property
     def hours(self) -> float:
@@ -79,6 +80,7 @@ def load_corpus(
     clips: dict[str, tuple[Clip, ...]] = {}
     clip_licences: dict[str, tuple[str, str]] = {}
     skipped: list[str] = []
+    barred: list[str] = []
     for folder in folders:
         if not Path(folder).is_dir():
             raise DataError(f"{folder}: no such folder; run `separate data` first")
@@ -92,6 +94,8 @@ def load_corpus(
                 continue
             if song.licence_class in allowed:
                 songs.append(song)
+            else:
+                barred.append(song.name)
         for index in sorted(Path(folder).rglob("clips.json")):
             try:
                 found = load_clips(index, allowed)
@@ -103,7 +107,7 @@ def load_corpus(
                 clip_licences[label] = licence
     if not songs and not clips:
         raise DataError(_nothing_in(folders, sorted(allowed), skipped))
-    return Corpus(tuple(songs), clips, clip_licences, tuple(skipped))
+    return Corpus(tuple(songs), clips, clip_licences, tuple(skipped), tuple(barred))
 
 
 def _nothing_in(folders: Sequence[Path], licences: Sequence[str], skipped: Sequence[str]) -> str:

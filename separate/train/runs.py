@@ -84,6 +84,8 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     torch.manual_seed(loop.seed)
     corpus = load_corpus(plan.folders, plan.licences, exclude=plan.dev)
     say(f"{len(corpus.songs)} songs, {corpus.hours:.2f} h, {len(corpus.clips)} labels of clips")
+    if corpus.barred:
+        say(f"{len(corpus.barred)} songs left out for their licences; see --licences")
     for line in corpus.skipped:
         say(f"skipped: {line}")
     if corpus.skipped:

@@ -107,10 +107,24 @@ def test_frets_on_fire_songs_have_a_rest_without_a_label(tmp_path):
     (folder / "song.ini").write_text("[song]")
     for name in ("guitar", "song"):
         soundfile.write(folder / f"{name}.ogg", tone().T, SAMPLE_RATE)
-    convert(tmp_path / "songs", tmp_path / "out", "CC-BY-SA-3.0")
+    convert(tmp_path / "songs", tmp_path / "out", "CC-BY-SA-3.0", credit="A Band")
     info = json.loads((tmp_path / "out" / "a song" / "song.json").read_text())
     assert info["stems"] == {"distorted_guitar": "other", "rest": "rest"}
     assert info["licence_class"] == "sharealike"
+    assert info["source"] == "A Band"
+
+
+def test_what_names_no_licence_is_counted_and_left_out_of_training(tmp_path):
+    folder = tmp_path / "songs" / "a song"
+    folder.mkdir(parents=True)
+    for name in ("vocals", "drums", "bass", "other"):
+        soundfile.write(folder / f"{name}.wav", tone().T, SAMPLE_RATE)
+    assert convert(tmp_path / "songs", tmp_path / "out").unlicensed == 1
+    assert convert(tmp_path / "songs", tmp_path / "free", "CC0-1.0").unlicensed == 0
+    (tmp_path / "free" / "a song").rename(tmp_path / "free" / "another song")
+    corpus = load_corpus([tmp_path / "out", tmp_path / "free"])
+    assert [song.name for song in corpus.songs] == ["another song"]
+    assert corpus.barred == ("a song",)
 
 
 def test_clips_are_split_by_their_number(tmp_path):

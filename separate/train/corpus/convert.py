@@ -47,6 +47,7 @@ class Report:
 
     written: int = 0
     skipped: list[str] = field(default_factory=list)  # one line each, file and reason
+    unlicensed: int = 0  # songs and labels of clips whose licence nobody named
 
 
 def convert(
@@ -55,6 +56,7 @@ def convert(
     license: str = "",
     part: str = "all",
     only: Sequence[str] = (),
+    credit: str = "",
     on_progress: Progress | None = None,
 ) -> Report:
     """Decode every song, or every clip, below a folder into the cache.
@@ -67,6 +69,7 @@ def convert(
         license: The licence's name where the folder itself names none.
         part: Of clips: `all`, `train`, or `holdout` (files whose number is divisible by 10).
         only: Patterns such as `amy_*` of the songs' names; none takes all.
+        credit: Whose songs they are, for the cards of models; else the folder's name.
         on_progress: Called with (done, total).
 
     Raises:
@@ -78,7 +81,7 @@ def convert(
         if not songs:
             raise DataError(f"{source}: no song is called {' or '.join(only)}")
     if songs:
-        return _convert_songs(songs, out, source.name, on_progress)
+        return _convert_songs(songs, out, credit or source.name, on_progress)
     labels = find_clips(source, license)
     if not labels:
         raise DataError(f"{source}: no songs with stems and no clips found; see `--help`")
@@ -161,6 +164,7 @@ def _convert_songs(
                 continue
             write_song(out / song.name, stems, song.parents, SongInfo(song.license, source))
         report.written += 1
+        report.unlicensed += not song.license
         if on_progress:
             on_progress(done + 1, len(songs))
     return report
@@ -187,6 +191,7 @@ def _convert_clips(
             file for file in files if part == "all" or is_holdout(file) == (part == "holdout")
         ]
         report.written += write_clips(out, label, _decoded(chosen, report), license)
+        report.unlicensed += not license
         if on_progress:
             on_progress(done + 1, len(labels))
     return report
