@@ -19,7 +19,7 @@ def weak_command(
     seeds: Annotated[str, typer.Option(help="Comma-separated numbers.")] = "0,1,2",
     steps: Annotated[int, typer.Option(min=1, help="Of training, for every arm.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 4,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 6e-3,
     frames: Annotated[int, typer.Option(min=64, help="Spectra an example, x 64.")] = 64,
     tests: Annotated[int, typer.Option(min=1, help="Mixtures to test on.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.5, help="Of a test mixture.")] = 3.0,
