@@ -7,7 +7,7 @@ Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing v
 using a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
 Computing and Applications, 2018. Where this deviates: magnitudes enter compressed, so that level
 matters less; what the convolutions find in a frame is brought to one level before the dense layers,
-which learn twice as fast so; where nothing sounds the mask is 0; and the four convolutions hear the
+which learn faster so; where nothing sounds the mask is 0; and the four convolutions hear the
 frames beside the patch where the paper's hear zeros, so that they are the same for all patches and
 are computed once a frame, not nine times.
 """
