@@ -149,13 +149,18 @@ def card_scores(results: Sequence[Result], sha256: str) -> dict[str, Any]:
         name = f"{result['kind']} {result['dataset']} {result['split'] or ''}".strip()
         name += f" by {result['by']}" if "by" in result else ""
         metric, average = _HEADLINE[result["kind"]]
-        values = {
-            stem: entry[metric][average]
+        found = {
+            stem: (entry[metric][average], entry[metric].get("songs"))
             for stem, entry in result["summary"].items()
-            if stem != "seen"
+            if stem != "seen" and entry[metric][average] is not None
+        }
+        found |= {
+            label: (entry[metric], entry["mixtures"])
+            for label, entry in result.get("classes", {}).items()
         }
         scores[name] = {
-            metric.lower(): values,
+            metric.lower(): {label: value for label, (value, _) in found.items()},
+            "count": {label: count for label, (_, count) in found.items()},
             "metric": result["metric"],
             "mask_rule": result["mask_rule"],
         }

@@ -124,6 +124,21 @@ def test_files_without_a_place_for_tables(tmp_path):
         write_tables(page, [result()])
 
 
+def test_card_says_how_many_mixtures_each_label_was_scored_on():
+    clips = {
+        **result(),
+        "kind": "clips",
+        "dataset": "clips",
+        "split": "held-out",
+        "by": "text",
+        "classes": {"dog_bark": {"mixtures": 4, "sdr_improvement": 3.2}},
+        "summary": {"mean": {"sdr_improvement": {"mean": 2.8, "songs": 26}}},
+    }
+    found = card_scores([clips], "12")["clips clips held-out by text"]
+    assert found["sdr_improvement"] == {"mean": 2.8, "dog_bark": 3.2}
+    assert found["count"] == {"mean": 26, "dog_bark": 4}
+
+
 def test_card_takes_only_results_of_its_own_weights():
     assert card_scores([result()], "12")["stems songs valid"]["sdr"]["vocals"] == 7.0
     with pytest.raises(DataError, match="evaluate them anew"):
