@@ -73,8 +73,9 @@ class FusedUNet:
 
     def _music_input(self, magnitude: Tensor, voice: Tensor) -> Tensor:
         """As the network's, in blocks that fit a core's cache; of the voice only 1,024 bins."""
+        gain = self.net.music_gain(magnitude)
         pairs = zip(magnitude.split(_BLOCK_FRAMES, 2), voice.split(_BLOCK_FRAMES, 2), strict=True)
-        parts = [self.net.music_input(part, continued(mask)) for part, mask in pairs]
+        parts = [self.net.music_input(part, continued(mask), gain) for part, mask in pairs]
         return torch.cat(parts, dim=2)
 
 

@@ -219,7 +219,9 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in stored.items()}, temporary)
+        contiguous = {name: tensor.contiguous() for name, tensor in stored.items()}
+        built_with = {"config": json.dumps(card.config)}  # so that the hash changes with it
+        save_file(contiguous, temporary, built_with)
         digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
         parameters = sum(t.numel() for t in state.values() if t.is_floating_point())
         data = {**asdict(card), "sha256": digest, "parameters": parameters}

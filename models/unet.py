@@ -35,8 +35,11 @@ SUBPIXEL_LEVEL = 4  # from this decoder level on, convolutions run at the lower 
 INPUTS = 4  # of the music trunk: mixture and mixture without voice, left and right
 LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
 _LOUD = 4.0  # magnitude from which compression sets in; a full-scale tone has 1,024
+_FULL_SCALE = 1536**0.5  # RMS over bins of a sound whose RMS is 1
+_MOST_GAIN = 10.0  # for the music trunk: quieter windows are nearly silence
 _GATE_CLOSED = 0.02  # shares below count as none
 _WIENER_EPS = 1e-10
+_SILENT = 1e-12  # energy
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class UNetConfig:
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
     last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
-    music_gain: float = 1.0  # of what the music trunk hears, before loud bins are compressed
+    music_level: float | None = None  # dBFS, to which each window is brought for the music trunk
     window_share: float = 0.0  # of a window's own statistics in the encoder's normalisations
 
 
@@ -304,8 +307,25 @@ class QueryUNet(nn.Module):
         known = magnitude[..., :FREQ_BINS].contiguous(memory_format=torch.channels_last)
         return continued(self.voice(known).sigmoid(), magnitude.shape[-1])
 
-    def music_input(self, magnitude: Tensor, voice: Tensor) -> Tensor:
-        """Mixture and mixture without voice in bands, loud bins compressed.
+    def music_gain(self, magnitude: Tensor) -> Tensor:
+        """What brings each window to the level at which the music trunk hears it.
+
+        Its compression and its normalisations suit one level, and recordings differ.
+
+        Args:
+            magnitude: Whole windows, `(batch, 2, frames, 2049)`.
+
+        Returns:
+            `(batch, 1, 1, 1)`.
+        """
+        if self.config.music_level is None:
+            return magnitude.new_ones(len(magnitude), 1, 1, 1)
+        energy = magnitude.square().mean(dim=(1, 2, 3), keepdim=True)
+        wanted = _FULL_SCALE * 10 ** (self.config.music_level / 20)
+        return (wanted * (energy + _SILENT).rsqrt()).clamp_max(_MOST_GAIN)
+
+    def music_input(self, magnitude: Tensor, voice: Tensor, gain: Tensor | None = None) -> Tensor:
+        """Mixture and mixture without voice in bands, at one level, loud bins compressed.
 
         Magnitudes span five decades; left as they are, a few loud bins drive every layer so far
         that neither a query's shifts nor small steps of training reach them.
@@ -313,12 +333,13 @@ class QueryUNet(nn.Module):
         Args:
             magnitude: `(batch, 2, frames, 2049)`.
             voice: The voice's mask, of that shape.
+            gain: `music_gain` of the windows that these frames are of; else they are whole.
 
         Returns:
             `(batch, 4, frames, 512)`.
         """
         both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
-        both = both * (self.config.music_gain / _LOUD)
+        both = both * ((self.music_gain(magnitude) if gain is None else gain) / _LOUD)
         return _LOUD * (both + (both.square() + 1).sqrt()).log()  # asinh, but faster
 
 

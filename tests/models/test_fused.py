@@ -19,9 +19,11 @@ def vary(net: torch.nn.Module) -> None:
             value.copy_(0.2 * torch.randn(value.shape))
 
 
-def test_the_same_masks() -> None:
+@pytest.mark.parametrize(("level", "share"), [(None, 0.0), (-24.0, 0.2)])
+def test_the_same_masks(level: float | None, share: float) -> None:
     torch.manual_seed(0)
-    net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
+    config = UNetConfig(query_dim=8, film_dim=16, music_level=level, window_share=share)
+    net = QueryUNet(config).eval().requires_grad_(False)
     vary(net)
     fused = FusedUNet(net)
     net.gate.bias.copy_(torch.tensor([0.3, -0.2]))

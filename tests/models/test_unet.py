@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from separate.models.bands import BINS
 from separate.models.spleeter import SpleeterUNet
+from separate.models.stft import StftConfig, stft
 from separate.models.unet import QueryUNet, UNetConfig, WindowNorm, transposed_conv, wiener_mask
 
 SMALL = UNetConfig(query_dim=8, film_dim=16)
@@ -60,6 +63,23 @@ def test_the_music_trunk_starts_from_the_open_net() -> None:
     with torch.inference_mode():
         bottleneck = net.music.encode(bands).bottleneck
         torch.testing.assert_close(bottleneck, accompaniment.encoder(bands[:, 2:])[-1])
+
+
+def test_the_music_trunk_hears_every_window_at_one_level() -> None:
+    net = QueryUNet(replace(SMALL, music_level=-24.0))
+    torch.manual_seed(0)
+    noise = torch.randn(2, 44_100) * torch.tensor([0.1, 0.001])[:, None]  # -20 and -60 dBFS
+    magnitude = stft(noise, StftConfig()).abs().transpose(-1, -2)[:, None].expand(-1, 2, -1, -1)
+    with torch.inference_mode():
+        gain = net.music_gain(magnitude).flatten()
+        torch.testing.assert_close(gain[0], torch.tensor(10 ** (-4 / 20)), rtol=0.05, atol=0)
+        assert gain[1] == 10  # 36 dB would bring noise to the front
+        voice = torch.rand(magnitude.shape)
+        one = net.music_input(magnitude[:1], voice[:1])
+        torch.testing.assert_close(net.music_input(2 * magnitude[:1], voice[:1]), one)
+        assert net.music_gain(torch.zeros(1, 2, 64, BINS)).isfinite().all()
+        plain = QueryUNet(SMALL)
+        assert plain.music_gain(magnitude).flatten().tolist() == [1, 1]
 
 
 def test_a_window_is_normalised_by_itself_in_part() -> None:
