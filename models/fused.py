@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.models.spleeter import BATCH_NORM_EPS, SKIP_CHANNELS, Spleeter, SpleeterUNet
-from separate.models.unet import (
+from separate.models.trunk import (
     LAST_SLOPE,
     SUBPIXEL_LEVEL,
     Trunk,

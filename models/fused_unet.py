@@ -27,11 +27,13 @@ class FusedQuery:
 
     voice: float  # share of the voice's mask
     backing: float  # share of all but the voice
+    sounds: float  # share of the net for sounds
+    vector: Tensor  # (1, dim)
     music: DecoderQuery | None  # for what is left of one; None where nothing is left
 
 
 class FusedUNet:
-    """Voice net, music trunk and gate; the masks equal `QueryUNet`'s to rounding."""
+    """All networks and the gate; the masks equal `QueryUNet`'s to rounding."""
 
     def __init__(self, net: QueryUNet) -> None:
         self.net = net
@@ -40,8 +42,9 @@ class FusedUNet:
 
     def query(self, vector: Tensor) -> FusedQuery:
         """Prepare a query vector `(dim,)` for any number of windows."""
-        voice, backing, music = self.net.shares(vector[None])[0].tolist()
-        return FusedQuery(voice, backing, self.music.query(vector) if music > 0 else None)
+        voice, backing, sounds, music = self.net.shares(vector[None])[0].tolist()
+        decoder = self.music.query(vector) if music > 0 else None
+        return FusedQuery(voice, backing, sounds, vector[None], decoder)
 
     def masks(
         self, magnitude: Tensor, queries: Sequence[FusedQuery], strength: float = 1.0
@@ -62,14 +65,21 @@ class FusedUNet:
             decoded = self.music.decode(features, wanted)
         if strength != 1:
             voice = (strength * logits).sigmoid()
-        return [
-            FusedMask(
-                query,
-                voice,
-                None if query.music is None else _mask(next(decoded).contiguous(), strength),
-            )
-            for query in queries
-        ]
+        heard = None
+        if any(query.sounds for query in queries):
+            assert self.net.sounds is not None
+            heard = self.net.sounds.encode(magnitude)
+        masks = []
+        for query in queries:
+            banded = []
+            if query.music is not None:
+                left = 1 - query.voice - query.backing - query.sounds
+                banded.append(_mask(next(decoded).contiguous(), strength).mul_(left))
+            if query.sounds:
+                sounds = self.net.sounds.decode(heard, query.vector)
+                banded.append((strength * sounds).sigmoid().mul_(query.sounds))
+            masks.append(FusedMask(query, voice, reduce(torch.add, banded) if banded else None))
+        return masks
 
     def _music_input(self, magnitude: Tensor, voice: Tensor) -> Tensor:
         """As the network's, in blocks that fit a core's cache; of the voice only 1,024 bins."""
@@ -85,7 +95,7 @@ class FusedMask:
 
     query: FusedQuery
     voice: Tensor  # (1, 2, frames, 1024)
-    music: Tensor | None  # (1, 2, frames, 512)
+    banded: Tensor | None  # the other nets' masks by their shares, (1, 2, frames, 512)
 
     def __call__(self, frames: slice = slice(None)) -> Tensor:
         """Return some frames: 0..1, `(1, 2, frames, 2049)`."""
@@ -94,8 +104,8 @@ class FusedMask:
             voice = continued(self.voice[:, :, frames])
             parts += [voice * query.voice] * (query.voice > 0)
             parts += [(1 - voice) * query.backing] * (query.backing > 0)
-        if self.music is not None:
-            parts.append(from_bands(self.music[:, :, frames]) * (1 - query.voice - query.backing))
+        if self.banded is not None:
+            parts.append(from_bands(self.banded[:, :, frames]))
         return reduce(torch.add, parts)
 
 

@@ -1,10 +1,9 @@
-"""A small U-Net of the conditioned family, for experiments that train many from random weights.
+"""A small U-Net of the conditioned family: quick to train from random weights.
 
 In: magnitude `(batch, channels, frames, 2049)` and a query vector `(batch, dim)`. Out: a mask.
 
-As `separate.models.unet`, whose decoder, FiLM and mask it shares, but narrower, without the open
-voice net and its gate, and with layer normalisation, which keeps no statistics: what it learns does
-not depend on what else is in the batch.
+As `separate.models.trunk`, whose decoder, FiLM and mask it shares, but narrower, and with layer
+normalisation, which keeps no statistics: what it learns does not depend on what else is in a batch.
 """
 
 from dataclasses import dataclass
@@ -13,11 +12,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from separate.models.bands import from_bands, to_bands
+from separate.models.bands import compressed, from_bands, to_bands
 from separate.models.spleeter import Encoder, SameConv, SameTransposedConv
-from separate.models.unet import Features, Film, Trunk
-
-_LOUD = 4.0  # magnitude from which compression sets in
+from separate.models.trunk import Features, Film, Trunk
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,7 @@ class SmallUNet(Trunk):
         Args:
             magnitude: `(batch, channels, frames, 2049)`, frames a multiple of 64.
         """
-        bands = to_bands(magnitude) / _LOUD
-        return super().encode(_LOUD * (bands + (bands.square() + 1).sqrt()).log())
+        return super().encode(compressed(to_bands(magnitude)))
 
     def forward(self, magnitude: Tensor, query: Tensor) -> Tensor:
         """Return masks 0..1 `(batch, channels, frames, 2049)` for queries `(batch, dim)`."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from separate.models.unet import subpixel_kernel
+from separate.models.trunk import subpixel_kernel
 
 # By size of tile: what transforms a row of an input tile, a row of a kernel, a row of a product.
 _TRANSFORMS = {

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from separate.exclusion import Mask, without
 from separate.models import registry
 from separate.models.bands import continued, from_bands
 from separate.models.fused import FusedSpleeter
-from separate.models.fused_unet import FusedUNet
+from separate.models.fused_unet import FusedQuery, FusedUNet
 from separate.models.hdemucs import HDemucs
 from separate.models.ibm_cnn import SAMPLE_RATE as IBM_RATE
 from separate.models.ibm_cnn import STEMS, IbmCnn, pruned
@@ -179,8 +179,9 @@ class QueryModel(MaskModel):
             return [embedded(self.encoder, query, fold) for query in queries]
 
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
-        """See `MaskModel`: the voice net knows more of voices than the trunk of all else."""
-        return [query.positive.music is None for query in prepared]  # type: ignore[attr-defined]
+        """See `MaskModel`: the voice net knows more of voices than the others of all else."""
+        queries = [cast(FusedQuery, query.positive) for query in prepared]
+        return [query.music is None and not query.sounds for query in queries]
 
     def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
         """See `MaskModel`; the encoders run once, the decoders query by query."""

@@ -35,7 +35,11 @@ Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")
 Name = Annotated[str, typer.Option(help="Name of the model in its card.")]
 Precision = Annotated[str, typer.Option(help="On disk: float32, float16, int8.")]
 Tune = Annotated[
-    str, typer.Option(help="all, or film: only normalisations and what the query steers.")
+    str,
+    typer.Option(
+        help="all; film: only normalisations and what the query steers; sounds: only the net for"
+        " sounds, which then answers for the clips' labels."
+    ),
 ]
 Frames = Annotated[int, typer.Option(min=64, help="Spectra an example (23 ms each), x 64.")]
 
@@ -80,7 +84,7 @@ class Shared:
         from separate.train.trunk import TUNE, TrunkConfig
 
         if self.tune not in TUNE:
-            raise SettingsError(f"--tune {self.tune!r}: take {' or '.join(TUNE)}")
+            raise SettingsError(f"--tune {self.tune!r}: take {', '.join(TUNE)}")
         plan = Plan(
             folders=tuple(self.corpus),
             run=self.run,

@@ -4,6 +4,7 @@ In: a name, and the query net that will condition the separator or the size of a
 no queries. Out: a model, with what its card must carry on.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
+from separate.train.phrases import spoken
 from separate.weights import fetch, models_dir
 
 _SPLEETER_NOTICE = (
@@ -25,6 +27,8 @@ _SPLEETER_NOTICE = (
 )
 _VOICES = ("vocals", "speech")  # labels below these open the gate to the voice net
 _BACKING = "accompaniment"  # the label of all but the voice
+_MUSIC = "music"  # the root of labels that songs have
+_BAND = ("vocals", "drums", "bass", "guitar", "piano", "keys", "synth")  # what songs teach best
 
 
 @dataclass(frozen=True)
@@ -96,15 +100,50 @@ def initial(name: str, encoder: Encoder) -> Start:
     return Start(model, fresh=True, notices=(_SPLEETER_NOTICE,))
 
 
-def fit_gate(model: QueryUNet, encoder: Encoder) -> None:
-    """Open the gate to the voice net for phrases that mean a voice, or all but the voice.
+def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str]) -> Start:
+    """Open a model's gate to its net for sounds, which is made, random, where it has none.
+
+    Args:
+        start: A model that answers queries.
+        encoder: The query net whose vectors condition it.
+        sounds: Labels that the net learns; see `fit_gate`.
+
+    Raises:
+        DataError: The model is another, or there are no such labels.
+    """
+    model = start.model
+    if not isinstance(model, QueryUNet):
+        raise DataError("--tune sounds needs a model with a gate: default, or one made of it")
+    if not sounds:
+        raise DataError("--tune sounds learns from labelled clips, and there are none")
+    if model.sounds is None:
+        config = replace(model.config, sound_widths=SMALL.widths)
+        old, model = model.state_dict(), QueryUNet(config)
+        kept = {name: value for name, value in old.items() if not name.startswith("gate.")}
+        model.load_state_dict(kept, strict=False)
+    fit_gate(model, encoder, sounds)
+    return replace(start, model=model)
+
+
+def fit_gate(model: QueryUNet, encoder: Encoder, sounds: Collection[str] = ()) -> None:
+    """Open the gate to the net that a phrase is for: the voice's, all but the voice, the sounds'.
 
     Ridge regression from the vectors of every label's training captions to the gate's logits.
+
+    Args:
+        model: Its gate is set.
+        encoder: The query net.
+        sounds: Labels that the net for sounds has learned, where the model has one. It is given
+            them, but for voices and what bands play, and all labels that are not music.
     """
     names = list(labels())
     voice = [bool(set(ancestors(name)) & set(_VOICES)) for name in names]
     backing = [name == _BACKING for name in names]
-    wanted = 12.0 * torch.tensor([voice, backing], dtype=torch.float32).T - 6.0
+    meant = [voice, backing]
+    if model.sounds is not None:
+        known = {spoken(label) for label in sounds}
+        meant.append([_for_sounds(name, known) for name in names])
+    wanted = 12.0 * torch.tensor(meant, dtype=torch.float32).T - 6.0
     rows = [encoder.embed_text(training_captions(labels()[name])) for name in names]
     vectors = torch.cat(rows)
     targets = torch.cat([wanted[i].expand(len(row), -1) for i, row in enumerate(rows)])
@@ -114,3 +153,10 @@ def fit_gate(model: QueryUNet, encoder: Encoder) -> None:
     solution = torch.linalg.solve(gram, design.T @ (targets * weights))
     model.gate.weight.data = solution[:-1].T.clone()
     model.gate.bias.data = solution[-1].clone()
+
+
+def _for_sounds(name: str, known: Collection[str]) -> bool:
+    above = set(ancestors(name))
+    if above & {*_VOICES, *_BAND}:
+        return False
+    return name in known or _MUSIC not in above

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from separate.models.small_unet import SmallUNet
-from separate.models.unet import Features, QueryUNet
+from separate.models.trunk import Features
+from separate.models.unet import QueryUNet
 
-TUNE = ("all", "film")
+TUNE = ("all", "film", "sounds")
 _FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
 
 
@@ -41,7 +42,8 @@ class Trunk(Protocol):
 class TrunkConfig:
     """What is trained, at which multiples of the learning rate."""
 
-    tune: str = "all"  # "film": only normalisations and FiLM layers, to adapt a trained model
+    tune: str = "all"  # "film": only normalisations and FiLM layers, to adapt a trained model;
+    # "sounds": only the net for sounds
     encoder_multiple: float = 0.5  # of the learning rate, for the music trunk's encoder
     film_multiple: float = 5.0  # for FiLM layers
 
@@ -69,7 +71,7 @@ class QueryTrunk:
         """
         self.model, self.config = model, config or TrunkConfig()
         if self.config.tune not in TUNE:
-            raise ValueError(f"unknown part {self.config.tune!r}; take {' or '.join(TUNE)}")
+            raise ValueError(f"unknown part {self.config.tune!r}; take {', '.join(TUNE)}")
         model.eval().requires_grad_(False)  # no dropout, fixed statistics
         for group in self.groups():
             for parameter in group["params"]:
@@ -121,18 +123,26 @@ class QueryTrunk:
 
 
 class SmallTrunk:
-    """All of a small U-Net, at one rate."""
+    """All of a small U-Net, at one rate: by itself, or as a part of a larger model."""
 
-    def __init__(self, model: SmallUNet) -> None:
-        self.model = model
+    def __init__(self, net: SmallUNet, model: nn.Module | None = None) -> None:
+        """Mark what learns.
+
+        Args:
+            net: The small U-Net.
+            model: What it is a part of; the other parts stay as they are.
+        """
+        self.net, self.model = net, net if model is None else model
+        self.model.eval().requires_grad_(False)
+        net.requires_grad_(True)
 
     def encode(self, magnitude: Tensor) -> Features:
         """See `Trunk`."""
-        return self.model.encode(magnitude)
+        return self.net.encode(magnitude)
 
     def decode(self, features: Features, query: Tensor) -> Tensor:
         """See `Trunk`."""
-        return self.model.decode(features, query)
+        return self.net.decode(features, query)
 
     def voice(self, features: Features) -> None:
         """See `Trunk`; it asks for voices as for all else."""
@@ -142,12 +152,16 @@ class SmallTrunk:
 
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk`."""
-        return [{"params": list(self.model.parameters()), "multiple": 1.0}]
+        return [{"params": list(self.net.parameters()), "multiple": 1.0}]
 
 
 def trunk_of(model: nn.Module, config: TrunkConfig) -> QueryTrunk | SmallTrunk:
     """Return the trunk of a network that answers queries."""
-    return SmallTrunk(model) if isinstance(model, SmallUNet) else QueryTrunk(model, config)
+    if isinstance(model, SmallUNet):
+        return SmallTrunk(model)
+    if config.tune == "sounds" and isinstance(model, QueryUNet) and model.sounds is not None:
+        return SmallTrunk(model.sounds, model)
+    return QueryTrunk(model, config)
 
 
 def _slower(inputs: float) -> float:

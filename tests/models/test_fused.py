@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,14 +21,18 @@ def vary(net: torch.nn.Module) -> None:
             value.copy_(0.2 * torch.randn(value.shape))
 
 
-@pytest.mark.parametrize(("level", "share"), [(None, 0.0), (-24.0, 0.2)])
-def test_the_same_masks(level: float | None, share: float) -> None:
+SMALL = UNetConfig(query_dim=8, film_dim=16)
+LEVELLED = replace(SMALL, music_level=-24.0, window_share=0.2)
+WITH_SOUNDS = replace(SMALL, sound_widths=(4, 4, 4, 4, 4, 8))
+
+
+@pytest.mark.parametrize("config", [SMALL, LEVELLED, WITH_SOUNDS])
+def test_the_same_masks(config: UNetConfig) -> None:
     torch.manual_seed(0)
-    config = UNetConfig(query_dim=8, film_dim=16, music_level=level, window_share=share)
     net = QueryUNet(config).eval().requires_grad_(False)
     vary(net)
     fused = FusedUNet(net)
-    net.gate.bias.copy_(torch.tensor([0.3, -0.2]))
+    net.gate.bias.copy_(torch.tensor([0.3, -0.2, 0.4])[: len(net.gate.bias)])
     for frames in (64, 128, 64):
         magnitude = torch.rand(1, 2, frames, BINS)
         for vector in torch.nn.functional.normalize(torch.randn(2, 8), dim=1):
@@ -48,7 +54,7 @@ def test_the_gate_decides_whether_the_music_trunk_runs() -> None:
     net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
     net.gate.bias.copy_(torch.tensor([99.0, -99.0]))
     query = FusedUNet(net).query(torch.ones(8))
-    assert (query.voice, query.backing, query.music) == (1.0, 0.0, None)
+    assert (query.voice, query.backing, query.sounds, query.music) == (1.0, 0.0, 0.0, None)
     net.gate.bias.copy_(torch.tensor([-99.0, -99.0]))
     assert FusedUNet(net).query(torch.ones(8)).music is not None
 

@@ -6,7 +6,8 @@ import torch
 from separate.models.bands import BINS
 from separate.models.spleeter import SpleeterUNet
 from separate.models.stft import StftConfig, stft
-from separate.models.unet import QueryUNet, UNetConfig, WindowNorm, transposed_conv, wiener_mask
+from separate.models.trunk import WindowNorm, transposed_conv
+from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
 
 SMALL = UNetConfig(query_dim=8, film_dim=16)
 
@@ -35,7 +36,11 @@ def test_subpixel_equals_transposed_convolution() -> None:
 
 
 def test_shares_say_who_answers(net: QueryUNet) -> None:
-    for bias, expected in (((9, -9), (1, 0, 0)), ((-9, 9), (0, 1, 0)), ((-9, -9), (0, 0, 1))):
+    for bias, expected in (
+        ((9, -9), (1, 0, 0, 0)),
+        ((-9, 9), (0, 1, 0, 0)),
+        ((-9, -9), (0, 0, 0, 1)),
+    ):
         torch.nn.init.zeros_(net.gate.weight)
         net.gate.bias.data = torch.tensor(bias, dtype=torch.float32)
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from separate.models.unet import transposed_conv
+from separate.models.trunk import transposed_conv
 from separate.models.winograd import WinogradUpsample
 
 

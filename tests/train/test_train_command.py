@@ -99,13 +99,42 @@ def test_a_users_own_folder_adapts_the_default_model(tmp_path: Path) -> None:
     assert len(card.trained_on) == len(start_card.trained_on) + 1
 
 
+def test_a_net_for_sounds_learns_beside_the_others(clips: Path, tmp_path: Path) -> None:
+    def train(start: str, name: str, rate: str) -> Path:
+        run(
+            "train", "supervised", clips, "--run", tmp_path / name, "--init", start, "--batch", "1",
+            "--tune", "sounds", "--frames", "64", "--steps", "1", "--warmup", "0", "--rate", rate,
+            "--precision", "float32",
+        )  # fmt: skip
+        return tmp_path / name / "mine.safetensors"
+
+    from separate.models import registry
+    from separate.queries import load_encoder
+
+    first = train("default", "first", "0.001")
+    states = [
+        registry.load(path)[0].state_dict()
+        for path in (registry.find("default"), first, train(str(first), "second", "0.001"))
+    ]
+    for name, value in states[0].items():
+        if not name.startswith(("gate.", "sounds.")):
+            assert all(torch.equal(value, state[name]) for state in states[1:]), name
+    learned = {n for n, value in states[1].items() if not torch.equal(value, states[2][n])}
+    assert learned and all(name.startswith("sounds.") for name in learned)
+    net, _ = registry.load(first)
+    phrases = ["a dog barks", "flute", "thunder", "drums", "vocals", "a man speaks"]
+    nets = net.shares(load_encoder("embedded").embed_text(phrases)).argmax(1).tolist()
+    assert nets == [2, 2, 2, 3, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["weak", "--frames", "100"], "multiple of 64"),
         (["weak", "--listener", "nobody"], "no query net"),
         (["anchors", "--condition", "smell"], "take tags or name"),
-        (["supervised", "--tune", "half"], "take all or film"),
+        (["supervised", "--tune", "half"], "take all, film, sounds"),
+        (["supervised", "--init", "small", "--tune", "sounds"], "needs a model with a gate"),
         (["supervised", "--device", "cuda:77"], "not usable here"),
         (["supervised", "--dev", "nowhere"], "no such song"),
     ],
