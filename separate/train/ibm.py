@@ -43,7 +43,7 @@ _BACKING = set(PARENTS) - _VOICE
 class IbmConfig:
     """How examples are made."""
 
-    frames: int = 128  # corpus frames (23 ms) an example
+    frames: int = 32  # corpus frames (23 ms) an example: short ones differ more
     aligned: float = 0.5  # probability that voice and backing come from one song and time
     gain_db: float = 3.0  # of the voice, +-
     speed: float = 0.15  # largest change of speed and pitch, +-, of half the sources
