@@ -86,11 +86,31 @@ def _count(part: dict[str, Any]) -> str:
 
 def _scores(name: str, score: Any) -> str:
     """Return a table of what was measured, with the metric's definition below."""
-    if not isinstance(score, dict) or not isinstance(score.get("sdr"), dict):
+    if not isinstance(score, dict):
         return ""
-    values = score["sdr"]
-    head = f"| measured on {name} | " + " | ".join(values) + " |"
-    line = "| --- |" + " ---: |" * len(values)
-    row = "| SDR (dB) | " + " | ".join(f"{value:.1f}" for value in values.values()) + " |"
     rule = f" Masks: {score['mask_rule']}." if score.get("mask_rule") else ""
-    return f"{head}\n{line}\n{row}\n\n<small>{score.get('metric', '')}.{rule}</small>"
+    small = f"<small>{score.get('metric', '')}.{rule}</small>"
+    if isinstance(score.get("sdr"), dict):
+        values = score["sdr"]
+        head = f"| measured on {name} | " + " | ".join(values) + " |"
+        line = "| --- |" + " ---: |" * len(values)
+        row = "| SDR (dB) | " + " | ".join(f"{value:.1f}" for value in values.values()) + " |"
+        return f"{head}\n{line}\n{row}\n\n{small}"
+    if isinstance(score.get("sdr_improvement"), dict):
+        return _labels(name, score["sdr_improvement"], score.get("count", {}), small)
+    return ""
+
+
+def _labels(name: str, gains: dict[str, float], counts: dict[str, int], small: str) -> str:
+    """Return what each label gained, the best first, to be unfolded."""
+    rows = ["| label | mixtures | SDRi (dB) |", "| --- | ---: | ---: |"]
+    rows += [
+        f"| {label.replace('_', ' ')} | {counts.get(label, '-')} | {gain:.1f} |"
+        for label, gain in sorted(gains.items(), key=lambda entry: -entry[1])
+        if label != "mean"
+    ]
+    summary = f"How well each label is found: {name}"
+    if "mean" in gains:
+        summary += f", {gains['mean']:.1f} dB in the mean"
+    table = "\n".join(rows)
+    return f"<details><summary>{summary}</summary>\n\n{table}\n\n{small}\n\n</details>"

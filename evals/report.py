@@ -146,7 +146,8 @@ def card_scores(results: Sequence[Result], sha256: str) -> dict[str, Any]:
             continue
         if result["kind"] == "musdb":
             published_musdb_table([result])
-        name = f"{result['kind']} {result['dataset']} {result['split'] or ''}".strip()
+        place = (result["kind"], result["dataset"], result["split"])
+        name = " ".join(dict.fromkeys(filter(None, place)))
         name += f" by {result['by']}" if "by" in result else ""
         metric, average = _HEADLINE[result["kind"]]
         found = {

@@ -22,6 +22,7 @@ from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import FREQ_BINS, SpleeterUNet
 from separate.models.trunk import Trunk
 
+ANSWERS = ("voice", "backing", "sounds", "music")  # what `QueryUNet.shares` are of
 _FULL_SCALE = 1536**0.5  # RMS over bins of a sound whose RMS is 1
 _MOST_GAIN = 10.0  # for the music trunk: quieter windows are nearly silence
 _GATE_CLOSED = 0.02  # shares below count as none
@@ -61,7 +62,7 @@ class QueryUNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def shares(self, query: Tensor) -> Tensor:
-        """Return how much voice, all but the voice, sounds and music trunk count, `(batch, 4)`.
+        """Return how much each of `ANSWERS` counts, `(batch, 4)`; backing is all but the voice.
 
         Shares of nearly nothing are nothing; the four sum to one.
         """

@@ -25,7 +25,7 @@ from separate.train.ibm import IbmConfig
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MixConfig
 from separate.train.mixtures import MixtureConfig
-from separate.train.start import Start, initial, initial_ibm, with_sounds
+from separate.train.start import Start, for_sounds, initial, initial_ibm, with_sounds
 from separate.train.supervised import SupervisedConfig
 from separate.train.trunk import TrunkConfig
 
@@ -95,6 +95,8 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     start = initial_ibm(plan.init, plan.ibm_cnn) if is_ibm else initial(plan.init, encoder)
     if plan.trunk.tune == "sounds":
         start = with_sounds(start, encoder, corpus.clips)
+    elif theirs := for_sounds(start.model, encoder, corpus.clips):
+        say(f"{len(theirs)} labels are answered by the net for sounds, which --tune sounds trains")
     dev = DevSet([load_song(song_folder(plan.folders, name)) for name in plan.dev])
     scores: dict[str, float] = {}  # the last ones
 

@@ -16,7 +16,7 @@ from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterUNet
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.unet import ANSWERS, QueryUNet, UNetConfig
 from separate.queries import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
 from separate.train.phrases import spoken
@@ -123,6 +123,16 @@ def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str]) -> Star
         model.load_state_dict(kept, strict=False)
     fit_gate(model, encoder, sounds)
     return replace(start, model=model)
+
+
+def for_sounds(model: nn.Module, encoder: Encoder, names: Collection[str]) -> list[str]:
+    """Return the labels that a model's net for sounds answers, where it has one."""
+    if not isinstance(model, QueryUNet) or model.sounds is None or not names:
+        return []
+    with torch.inference_mode():
+        shares = model.shares(encoder.embed_text([spoken(name) for name in names]))
+    most = [ANSWERS[index] for index in shares.argmax(1).tolist()]
+    return [name for name, answer in zip(names, most, strict=True) if answer == "sounds"]
 
 
 def fit_gate(model: QueryUNet, encoder: Encoder, sounds: Collection[str] = ()) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from separate.app.about import about
 from separate.app.auth import is_allowed, read_accounts
 from separate.app.config import ServeConfig, settings_from
 from separate.app.jobs import Job, JobQueue, view
@@ -276,3 +277,13 @@ def test_a_zip_holds_the_files_as_they_are(tmp_path):
     write_zip([("song/a.wav", tmp_path / "a")], tmp_path / "z.zip")
     with zipfile.ZipFile(tmp_path / "z.zip") as archive:
         assert archive.read("song/a.wav") == b"12"
+
+
+# What the page says of its models
+
+
+def test_the_page_says_how_well_each_label_is_found() -> None:
+    text = about(60.0, "default")
+    assert "How well each label is found: clips held-out by text" in text
+    assert "| dog bark | 4 | " in text and "| mean | 26 |" not in text
+    assert text.index("| speech |") < text.index("| helicopter |")  # the best first

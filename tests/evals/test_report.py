@@ -134,7 +134,7 @@ def test_card_says_how_many_mixtures_each_label_was_scored_on():
         "classes": {"dog_bark": {"mixtures": 4, "sdr_improvement": 3.2}},
         "summary": {"mean": {"sdr_improvement": {"mean": 2.8, "songs": 26}}},
     }
-    found = card_scores([clips], "12")["clips clips held-out by text"]
+    found = card_scores([clips], "12")["clips held-out by text"]
     assert found["sdr_improvement"] == {"mean": 2.8, "dog_bark": 3.2}
     assert found["count"] == {"mean": 26, "dog_bark": 4}
 
