@@ -56,14 +56,16 @@ class FusedUNet:
             queries: Prepared queries.
             strength: Of the masks: m^s / (m^s + (1 - m)^s), a larger one decides harder.
         """
-        logits = self.voice(magnitude[..., :FREQ_BINS]).contiguous()
-        voice = logits.sigmoid()
         wanted = [query.music for query in queries if query.music is not None]
+        voice = logits = None
+        if wanted or any(query.voice or query.backing for query in queries):
+            logits = self.voice(magnitude[..., :FREQ_BINS]).contiguous()
+            voice = logits.sigmoid()
         decoded: Iterator[Tensor] = iter(())
         if wanted:
             features = self.music.encode(self._music_input(magnitude, voice))
             decoded = self.music.decode(features, wanted)
-        if strength != 1:
+        if strength != 1 and logits is not None:
             voice = (strength * logits).sigmoid()
         heard = None
         if any(query.sounds for query in queries):
@@ -94,13 +96,13 @@ class FusedMask:
     """A query's mask, spread over the bins only where it is looked at."""
 
     query: FusedQuery
-    voice: Tensor  # (1, 2, frames, 1024)
+    voice: Tensor | None  # (1, 2, frames, 1024); None where no query needs it
     banded: Tensor | None  # the other nets' masks by their shares, (1, 2, frames, 512)
 
     def __call__(self, frames: slice = slice(None)) -> Tensor:
         """Return some frames: 0..1, `(1, 2, frames, 2049)`."""
         query, parts = self.query, []
-        if query.voice or query.backing:
+        if self.voice is not None and (query.voice or query.backing):
             voice = continued(self.voice[:, :, frames])
             parts += [voice * query.voice] * (query.voice > 0)
             parts += [(1 - voice) * query.backing] * (query.backing > 0)

@@ -28,7 +28,7 @@ _SPLEETER_NOTICE = (
 _VOICES = ("vocals", "speech")  # labels below these open the gate to the voice net
 _BACKING = "accompaniment"  # the label of all but the voice
 _MUSIC = "music"  # the root of labels that songs have
-_BAND = ("vocals", "drums", "bass", "guitar", "piano", "keys", "synth")  # what songs teach best
+_BAND = ("drums", "bass", "guitar", "piano", "keys", "synth")  # what songs teach best
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str]) -> Star
     Args:
         start: A model that answers queries.
         encoder: The query net whose vectors condition it.
-        sounds: Labels that the net learns; see `fit_gate`.
+        sounds: Labels that the net learns, beside those that it answers already; see `fit_gate`.
 
     Raises:
         DataError: The model is another, or there are no such labels.
@@ -121,7 +121,7 @@ def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str]) -> Star
         old, model = model.state_dict(), QueryUNet(config)
         kept = {name: value for name, value in old.items() if not name.startswith("gate.")}
         model.load_state_dict(kept, strict=False)
-    fit_gate(model, encoder, sounds)
+    fit_gate(model, encoder, {*sounds, *for_sounds(start.model, encoder, labels())})
     return replace(start, model=model)
 
 

@@ -59,6 +59,17 @@ def test_the_gate_decides_whether_the_music_trunk_runs() -> None:
     assert FusedUNet(net).query(torch.ones(8)).music is not None
 
 
+def test_a_sound_needs_the_net_for_sounds_alone() -> None:
+    net = QueryUNet(WITH_SOUNDS).eval().requires_grad_(False)
+    net.gate.bias.copy_(torch.tensor([-99.0, -99.0, 99.0]))
+    fused, vector, magnitude = FusedUNet(net), torch.ones(8), torch.rand(1, 2, 64, BINS)
+    (mask,) = fused.masks(magnitude, [fused.query(vector)], strength=2.0)
+    assert mask.voice is None and mask.query.music is None
+    soft = net(magnitude, vector[None])
+    wanted = soft**2 / (soft**2 + (1 - soft) ** 2)
+    torch.testing.assert_close(mask(), wanted, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu"])
 def test_the_same_estimates_of_open_nets(activation: str) -> None:
     torch.manual_seed(0)

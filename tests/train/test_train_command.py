@@ -99,12 +99,14 @@ def test_a_users_own_folder_adapts_the_default_model(tmp_path: Path) -> None:
     assert len(card.trained_on) == len(start_card.trained_on) + 1
 
 
-def test_a_net_for_sounds_learns_beside_the_others(clips: Path, tmp_path: Path) -> None:
-    def train(start: str, name: str, rate: str) -> Path:
+def test_a_net_for_sounds_learns_beside_the_others(
+    clips: Path, tmp_path: Path, write_clips: Callable
+) -> None:
+    def train(start: str, name: str, folder: Path) -> Path:
         run(
-            "train", "supervised", clips, "--run", tmp_path / name, "--init", start, "--batch", "1",
-            "--tune", "sounds", "--frames", "64", "--steps", "1", "--warmup", "0", "--rate", rate,
-            "--precision", "float32",
+            "train", "supervised", folder, "--run", tmp_path / name, "--init", start, "--batch",
+            "1", "--tune", "sounds", "--frames", "64", "--steps", "1", "--warmup", "0", "--rate",
+            "0.001", "--precision", "float32",
         )  # fmt: skip
         return tmp_path / name / "mine.safetensors"
 
@@ -112,22 +114,23 @@ def test_a_net_for_sounds_learns_beside_the_others(clips: Path, tmp_path: Path) 
     from separate.models.unet import ANSWERS
     from separate.queries import load_encoder
 
-    first = train("default", "first", "0.001")
+    write_clips(tmp_path / "others", ("rooster", "rain"))
+    first = train("default", "first", clips)
+    second = train(str(first), "second", tmp_path / "others")
     states = [
-        registry.load(path)[0].state_dict()
-        for path in (registry.find("default"), first, train(str(first), "second", "0.001"))
+        registry.load(path)[0].state_dict() for path in (registry.find("default"), first, second)
     ]
     for name, value in states[0].items():
         if not name.startswith(("gate.", "sounds.")):
             assert all(torch.equal(value, state[name]) for state in states[1:]), name
     learned = {n for n, value in states[1].items() if not torch.equal(value, states[2][n])}
-    assert learned and all(name.startswith("sounds.") for name in learned)
+    assert any(name.startswith("sounds.") for name in learned)
     told = run(
         "train", "adapt", clips, "--run", tmp_path / "third", "--init", first, "--steps", "1",
         "--batch", "1",
     )  # fmt: skip
     assert "3 labels are answered by the net for sounds" in told
-    net, _ = registry.load(first)
+    net, _ = registry.load(second)  # its clips had no dog and no flute: these are kept
     phrases = ["a dog barks", "flute", "thunder", "drums", "vocals", "a man speaks"]
     shares = net.shares(load_encoder("embedded").embed_text(phrases))
     answers = [ANSWERS[index] for index in shares.argmax(1).tolist()]
