@@ -1,4 +1,4 @@
-"""Spleeter's U-Nets and the music trunk prepared for inference: fewer passes over memory.
+"""Spleeter's U-Nets and the conditioned ones prepared for inference: fewer passes over memory.
 
 In: a network with its trained weights. Out: an object that hears a window once and decodes one
 prepared query at a time; the numbers are the network's to rounding.
@@ -6,7 +6,8 @@ prepared query at a time; the numbers are the network's to rounding.
 Normalisation and FiLM are affine, so they are folded into the kernels: a query's kernels are made
 once for a whole stream. Folding the shift of a normalisation into the convolution after it leaves a
 constant map that differs only near the borders; it is made once for each size of window and joins
-the skips' half of the level, which all queries share.
+the skips' half of the level, which all queries share. Layer normalisation is the same but for the
+mean and deviation of what is heard: those are taken off first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,18 +19,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from separate.models.small_unet import LayerNorm
 from separate.models.spleeter import BATCH_NORM_EPS, SKIP_CHANNELS, Spleeter, SpleeterUNet
 from separate.models.trunk import (
     LAST_SLOPE,
-    SUBPIXEL_LEVEL,
     Trunk,
     interleave,
     phases,
+    subpixel,
     subpixel_kernel,
     transposed_conv,
 )
 from separate.models.winograd import WinogradUpsample
 
+_LAYER_NORM_EPS = 1e-5
 _SIZES_KEPT = 4
 _TOGETHER = 3  # coarsest decoder levels that run for all queries at once: their kernels are large
 _TILES = (2, 4, 4)  # of the coarsest levels, where `WinogradUpsample` is faster
@@ -55,7 +58,7 @@ class TrunkFeatures:
 
 
 class FusedTrunk:
-    """A U-Net of Spleeter's shape, with queries or without; see the module's docstring."""
+    """A U-Net as Spleeter's, of any width, with queries or without; see the module's docstring."""
 
     def __init__(self, net: Trunk | SpleeterUNet) -> None:
         decoder = net if isinstance(net, Trunk) else net.decoder
@@ -67,9 +70,11 @@ class FusedTrunk:
         if isinstance(net, Trunk):
             self.activations[-1] = last
         self.norms = [_affine(norm) for norm in decoder.norms]
+        self.by_layer = isinstance(decoder.norms[0], LayerNorm)
         self.biases = [conv.get_parameter("bias") for conv in decoder.convs]
         weights = [conv.get_parameter("weight") for conv in decoder.convs]
-        pairs = list(zip(weights, SKIP_CHANNELS, strict=True))
+        skips = net.skip_channels if isinstance(net, Trunk) else SKIP_CHANNELS
+        pairs = list(zip(weights, skips, strict=True))
         self.weights = [weight[skip:] for weight, skip in pairs]  # of what comes from below
         self.levels = len(weights)
         self.skip_ups = [
@@ -93,8 +98,8 @@ class FusedTrunk:
         for level, (scale, shift) in enumerate(film[1:]):
             if level >= _TOGETHER:
                 kernels.append(_prepared(self._weight(level) * scale[None], level))
-            times = 4 if level >= SUBPIXEL_LEVEL else 1  # one for each phase
             width = self.biases[level].shape[0]
+            times = 4 if subpixel(level, width) else 1  # one for each phase
             shifts.append(shift.flatten().expand(width).repeat(times))
             scales.append(scale.expand(width, 1, 1).repeat(times, 1, 1))
         return DecoderQuery(film[0], tuple(kernels), tuple(shifts), tuple(scales))
@@ -123,17 +128,29 @@ class FusedTrunk:
             y = upsample(x).add_(features.shared[level])
             scale = torch.stack([query.scales[level] for query in queries])
             shift = torch.stack([query.shifts[level][:, None, None] for query in queries])
-            x = self.activations[level](torch.addcmul(shift, y, scale))
+            x = self._activate(level, torch.addcmul(shift, y, scale))
         for index, query in enumerate(queries):
             yield self._finish(x[index : index + 1], features, query)
 
     def _finish(self, x: Tensor, features: TrunkFeatures, query: DecoderQuery) -> Tensor:
         """Run the finer levels of one query."""
         for level in range(_TOGETHER, self.levels):
-            y = _upsample(x, query.kernels[level - _TOGETHER], level, query.shifts[level])
-            y = self.activations[level](y.addcmul_(features.shared[level], query.scales[level]))
-            x = interleave(y) if level >= SUBPIXEL_LEVEL else y
+            in_phases = subpixel(level, len(self.biases[level]))
+            kernel, shared = query.kernels[level - _TOGETHER], features.shared[level]
+            scale, shift = query.scales[level], query.shifts[level]
+            if in_phases:
+                y = _upsample(x, kernel, in_phases, shift).addcmul_(shared, scale)
+            else:  # with a bias a transposed convolution takes twice as long
+                y = _upsample(x, kernel, in_phases)
+                y = y.add_(torch.addcmul(shift[:, None, None], shared, scale))
+            y = self._activate(level, y)
+            x = interleave(y) if in_phases else y
         return functional.conv2d(x, self.head_kernel, padding=3, dilation=2).add_(features.head_map)
+
+    def _activate(self, level: int, x: Tensor) -> Tensor:
+        """Run a level's activation, and what of its normalisation is not folded into kernels."""
+        x = self.activations[level](x)
+        return _standardised(x) if self.by_layer else x
 
     def _weight(self, level: int) -> Tensor:
         """A level's kernel with the normalisation before it."""
@@ -154,9 +171,10 @@ class FusedTrunk:
         maps = [self.biases[0][None, :, None, None]]
         for level in range(1, self.levels):
             constant = _filled(self.norms[level - 1][1], rows * 2**level, columns * 2**level)
-            spread = transposed_conv(constant, self.weights[level], subpixel=False)
+            spread = transposed_conv(constant, self.weights[level], in_phases=False)
             spread = spread + self.biases[level][:, None, None]
-            maps.append(_channels_last(phases(spread) if level >= SUBPIXEL_LEVEL else spread))
+            in_phases = subpixel(level, len(self.biases[level]))
+            maps.append(_channels_last(phases(spread) if in_phases else spread))
         constant = _filled(self.norms[-1][1], rows * 2**self.levels, columns * 2**self.levels)
         last = functional.conv2d(constant, self.head, self.head_bias, padding=3, dilation=2)
         return [*maps, _channels_last(last)]
@@ -175,10 +193,27 @@ class FusedSpleeter:
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a normalisation with fixed statistics."""
+    """Scale and shift of a normalisation, with its statistics where they are fixed."""
     state = norm.state_dict()
+    if isinstance(norm, LayerNorm):
+        return state["weight"], state["bias"]
     scale = state["weight"] * torch.rsqrt(state["running_var"] + BATCH_NORM_EPS)
     return scale, state["bias"] - state["running_mean"] * scale
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """Take mean and deviation off each example, as `LayerNorm` does, in place.
+
+    Sums and dot products, since a variance takes ten times as long.
+    """
+    rows = [row.permute(1, 2, 0).flatten() for row in x]  # as channels-last memory lies
+    mean = torch.stack([row.mean() for row in rows])
+    power = torch.stack([row.dot(row) / len(row) for row in rows])
+    scale = ((power - mean.square()).clamp_min(0) + _LAYER_NORM_EPS).rsqrt()
+    if len(rows) > 1:
+        return x.sub_(mean[:, None, None, None]).mul_(scale[:, None, None, None])
+    # One pass over memory; broadcasting would take three times as long.
+    return torch.add(-(mean * scale).squeeze(), x, alpha=float(scale), out=x)
 
 
 def _filled(values: Tensor, rows: int, columns: int) -> Tensor:
@@ -194,16 +229,18 @@ def _upsampler(weight: Tensor, level: int) -> Callable[[Tensor], Tensor]:
     """A level's transposed convolution, without bias."""
     if level < len(_TILES):
         return WinogradUpsample(weight, _TILES[level])
-    return partial(_upsample, kernel=_prepared(weight, level), level=level)
+    return partial(
+        _upsample, kernel=_prepared(weight, level), in_phases=subpixel(level, weight.shape[1])
+    )
 
 
 def _prepared(weight: Tensor, level: int) -> Tensor:
     """A kernel as `_upsample` takes it."""
-    return _channels_last(subpixel_kernel(weight) if level >= SUBPIXEL_LEVEL else weight)
+    return _channels_last(subpixel_kernel(weight) if subpixel(level, weight.shape[1]) else weight)
 
 
-def _upsample(x: Tensor, kernel: Tensor, level: int, bias: Tensor | None = None) -> Tensor:
-    """Upsample; from `SUBPIXEL_LEVEL` on to four phases that are yet to be interleaved."""
-    if level < SUBPIXEL_LEVEL:
+def _upsample(x: Tensor, kernel: Tensor, in_phases: bool, bias: Tensor | None = None) -> Tensor:
+    """Upsample; where few channels come out to four phases that are yet to be interleaved."""
+    if not in_phases:
         return functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)[..., :-1, :-1]
     return functional.conv2d(x, kernel, bias, padding=1)

@@ -12,7 +12,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from separate.models.bands import continued, from_bands
+from separate.models.bands import compressed, continued, from_bands, to_bands
 from separate.models.fused import DecoderQuery, FusedTrunk
 from separate.models.spleeter import FREQ_BINS
 from separate.models.unet import QueryUNet
@@ -27,9 +27,9 @@ class FusedQuery:
 
     voice: float  # share of the voice's mask
     backing: float  # share of all but the voice
-    sounds: float  # share of the net for sounds
-    vector: Tensor  # (1, dim)
-    music: DecoderQuery | None  # for what is left of one; None where nothing is left
+    sounds: DecoderQuery | None  # None where nothing is its
+    music: DecoderQuery | None
+    sounds_share: float  # of that net; the music trunk has what is left of one
 
 
 class FusedUNet:
@@ -39,12 +39,14 @@ class FusedUNet:
         self.net = net
         self.music = FusedTrunk(net.music)
         self.voice = FusedTrunk(net.voice)
+        self.sounds = None if net.sounds is None else FusedTrunk(net.sounds)
 
     def query(self, vector: Tensor) -> FusedQuery:
         """Prepare a query vector `(dim,)` for any number of windows."""
-        voice, backing, sounds, music = self.net.shares(vector[None])[0].tolist()
+        voice, backing, share, music = self.net.shares(vector[None])[0].tolist()
+        sounds = self.sounds.query(vector) if self.sounds is not None and share > 0 else None
         decoder = self.music.query(vector) if music > 0 else None
-        return FusedQuery(voice, backing, sounds, vector[None], decoder)
+        return FusedQuery(voice, backing, sounds, decoder, share)
 
     def masks(
         self, magnitude: Tensor, queries: Sequence[FusedQuery], strength: float = 1.0
@@ -56,30 +58,31 @@ class FusedUNet:
             queries: Prepared queries.
             strength: Of the masks: m^s / (m^s + (1 - m)^s), a larger one decides harder.
         """
-        wanted = [query.music for query in queries if query.music is not None]
+        music = [query.music for query in queries if query.music is not None]
+        sounds = [query.sounds for query in queries if query.sounds is not None]
         voice = logits = None
-        if wanted or any(query.voice or query.backing for query in queries):
+        if music or any(query.voice or query.backing for query in queries):
             logits = self.voice(magnitude[..., :FREQ_BINS]).contiguous()
             voice = logits.sigmoid()
-        decoded: Iterator[Tensor] = iter(())
-        if wanted:
-            features = self.music.encode(self._music_input(magnitude, voice))
-            decoded = self.music.decode(features, wanted)
+        played: Iterator[Tensor] = iter(())
+        if music:
+            played = self.music.decode(
+                self.music.encode(self._music_input(magnitude, voice)), music
+            )
+        heard: Iterator[Tensor] = iter(())
+        if sounds:
+            assert self.sounds is not None
+            heard = self.sounds.decode(self.sounds.encode(compressed(to_bands(magnitude))), sounds)
         if strength != 1 and logits is not None:
             voice = (strength * logits).sigmoid()
-        heard = None
-        if any(query.sounds for query in queries):
-            assert self.net.sounds is not None
-            heard = self.net.sounds.encode(magnitude)
         masks = []
         for query in queries:
             banded = []
             if query.music is not None:
-                left = 1 - query.voice - query.backing - query.sounds
-                banded.append(_mask(next(decoded).contiguous(), strength).mul_(left))
-            if query.sounds:
-                sounds = self.net.sounds.decode(heard, query.vector)
-                banded.append((strength * sounds).sigmoid().mul_(query.sounds))
+                left = 1 - query.voice - query.backing - query.sounds_share
+                banded.append(_mask(next(played).contiguous(), strength).mul_(left))
+            if query.sounds is not None:
+                banded.append(_mask(next(heard).contiguous(), strength).mul_(query.sounds_share))
             masks.append(FusedMask(query, voice, reduce(torch.add, banded) if banded else None))
         return masks
 

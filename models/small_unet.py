@@ -2,8 +2,12 @@
 
 In: magnitude `(batch, channels, frames, 2049)` and a query vector `(batch, dim)`. Out: a mask.
 
-As `separate.models.trunk`, whose decoder, FiLM and mask it shares, but narrower, and with layer
+As `separate.models.trunk`, whose decoder, FiLM and mask it shares, but of any width, and with layer
 normalisation, which keeps no statistics: what it learns does not depend on what else is in a batch.
+Its encoder may also look at all frequencies at once: after its first convolutions a small dense
+layer along frequency joins the tones of a chord and the harmonics of a tone, which convolutions do
+only where time is coarse (Choi et al., "Investigating U-Nets with various intermediate blocks for
+spectrogram-based singing voice separation", ISMIR 2020).
 """
 
 from dataclasses import dataclass
@@ -11,10 +15,13 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from separate.models.bands import compressed, from_bands, to_bands
+from separate.models.bands import BANDS, compressed, from_bands, to_bands
 from separate.models.spleeter import Encoder, SameConv, SameTransposedConv
 from separate.models.trunk import Features, Film, Trunk
+
+_DENSE_LEVELS = 3  # of the encoder, finest first
 
 
 @dataclass(frozen=True)
@@ -25,43 +32,116 @@ class SmallUNetConfig:
     film_dim: int = 128  # width of the layer between query and FiLM parameters
     channels: int = 1  # of the audio
     widths: tuple[int, ...] = (8, 16, 32, 64, 96, 128)  # of the encoder, finest first
+    dense: int = 0  # width between a dense layer's halves; 0: no dense layers
+    last: int = 0  # channels of the last decoder level, the costliest; 0: half the finest width
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Of the decoder, coarsest first."""
+        return (*reversed(self.widths[:-1]), self.last or max(4, self.widths[0] // 2))
+
+
+class LayerNorm(nn.GroupNorm):
+    """Normalises each example over channels, frames and bands; on a GPU, too, with all its cores.
+
+    PyTorch's kernel for groups gives each group of each example one block of threads.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, frames, bands)` to the same."""
+        return super().forward(x) if x.device.type == "cpu" else self.by_moments(x)
+
+    def by_moments(self, x: Tensor) -> Tensor:
+        """Do the same in two steps, each of which all cores of a GPU share."""
+        variance, mean = torch.var_mean(x.float(), dim=(1, 2, 3), keepdim=True, correction=0)
+        scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
+        shift = self.bias[:, None, None] - mean * scale
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+
+
+class _Dense(nn.Module):
+    """Adds what a two-layer perceptron along frequency gives, at first nothing."""
+
+    def __init__(self, channels: int, bands: int, width: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm(channels)
+        self.narrow = nn.Linear(bands, width)
+        self.widen = nn.Linear(width, bands)
+        nn.init.zeros_(self.widen.weight)
+        nn.init.zeros_(self.widen.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, frames, bands)` to the same."""
+        change: Tensor = self.widen(functional.leaky_relu(self.narrow(self.norm(x)), 0.2))
+        return x + change
 
 
 class _SmallEncoder(Encoder):
-    def __init__(self, config: SmallUNetConfig) -> None:
+    def __init__(self, inputs: int, config: SmallUNetConfig) -> None:
         nn.Module.__init__(self)
-        widths = (config.channels, *config.widths)
+        widths = (inputs, *config.widths)
         self.convs = nn.ModuleList(SameConv(a, b) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(nn.GroupNorm(1, width) for width in config.widths[:-1])
+        self.norms = nn.ModuleList(LayerNorm(width) for width in config.widths[:-1])
         self.activation = nn.LeakyReLU(0.2, inplace=True)
+        self.dense = nn.ModuleList(
+            _Dense(width, BANDS >> (level + 1), config.dense)
+            for level, width in enumerate(config.widths[: _DENSE_LEVELS if config.dense else 0])
+        )
+
+    def forward(self, magnitude: Tensor) -> list[Tensor]:
+        """See `Encoder`."""
+        outputs: list[Tensor] = []
+        x = magnitude
+        for level, conv in enumerate(self.convs):
+            x = conv(x)
+            if level < len(self.dense):
+                x = self.dense[level](x)
+            outputs.append(x)
+            if level < len(self.norms):
+                x = self.activation(self.norms[level](x))
+        return outputs
 
 
-class SmallUNet(Trunk):
-    """Shared encoder, FiLM decoder, a mask in 512 bands."""
+class LayerNormTrunk(Trunk):
+    """Shared encoder, FiLM decoder, a mask's logits: as `Trunk`, in bands and of any width."""
 
-    def __init__(self, config: SmallUNetConfig | None = None) -> None:
+    def __init__(self, config: SmallUNetConfig, inputs: int) -> None:
+        """Make the network.
+
+        Args:
+            config: Its size.
+            inputs: Channels that it sees; its masks have the audio's.
+        """
         nn.Module.__init__(self)
-        self.config = config or SmallUNetConfig()
-        down = self.config.widths
+        self.config = config
+        down = config.widths
         self.skip_channels = (0, *reversed(down[:-1]))
-        self.widths = (*reversed(down[:-1]), max(4, down[0] // 2))
-        inputs = (down[-1], *self.widths[:-1])
-        self.encoder = _SmallEncoder(self.config)
+        self.widths = config.decoder_widths
+        below = (down[-1], *self.widths[:-1])
+        self.encoder = _SmallEncoder(inputs, config)
         self.convs = nn.ModuleList(
             SameTransposedConv(skip + width, out)
-            for skip, width, out in zip(self.skip_channels, inputs, self.widths, strict=True)
+            for skip, width, out in zip(self.skip_channels, below, self.widths, strict=True)
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(1, width) for width in self.widths)
-        outputs = 2 * self.config.channels
+        self.norms = nn.ModuleList(LayerNorm(width) for width in self.widths)
+        outputs = 2 * config.channels
         self.head = nn.Conv2d(self.widths[-1], outputs, kernel_size=4, dilation=2, padding=3)
-        self.film = Film(self.config.query_dim, self.config.film_dim, (down[-1], *self.widths))
+        self.film = Film(config.query_dim, config.film_dim, (down[-1], *self.widths))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def weight(self, level: int, skip: bool) -> Tensor:
-        """The part of a level's kernel `(in, out, 5, 5)` that acts on the skip, or the other."""
-        weight: Tensor = self.convs[level].get_parameter("weight")
-        width = self.skip_channels[level]
-        return weight[:width] if skip else weight[width:]
+    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
+        """See `Trunk`; layer normalisation keeps no statistics."""
+
+
+class SmallUNet(LayerNormTrunk):
+    """A `LayerNormTrunk` of its own: magnitudes in, masks out."""
+
+    def __init__(self, config: SmallUNetConfig | None = None) -> None:
+        config = config or SmallUNetConfig()
+        super().__init__(config, config.channels)
 
     def encode(self, magnitude: Tensor) -> Features:
         """Compute what all queries share.

@@ -24,7 +24,8 @@ from separate.models.spleeter import (
     SpleeterUNet,
 )
 
-SUBPIXEL_LEVEL = 4  # from this decoder level on, convolutions run at the lower resolution
+# From this decoder level on and up to so many channels, convolutions run at the lower resolution.
+_SUBPIXEL_LEVEL, _SUBPIXEL_WIDTH = 4, 16
 INPUTS = 4  # of the music trunk: mixture and mixture without voice, left and right
 LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
 
@@ -33,7 +34,7 @@ LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
 class Features:
     """What the music trunk computes once for all queries of a mixture."""
 
-    bottleneck: Tensor  # (batch, 512, frames / 64, 8)
+    bottleneck: Tensor  # (batch, channels, frames / 64, 8)
     skips: tuple[Tensor, ...]  # the skips' half of decoder levels 1..5, before bias
 
 
@@ -57,21 +58,26 @@ class Film(nn.Module):
         return [(1 + a, b) for a, b in pairs]
 
 
-def transposed_conv(x: Tensor, weight: Tensor, subpixel: bool) -> Tensor:
+def transposed_conv(x: Tensor, weight: Tensor, in_phases: bool) -> Tensor:
     """Transposed convolution of stride 2, cut 1 before and 2 after, without bias.
 
     Args:
         x: `(batch, in, frames, freq)`.
         weight: `(in, out, 5, 5)`.
-        subpixel: Compute the same thing as a 3x3 convolution to four phases at the input's
+        in_phases: Compute the same thing as a 3x3 convolution to four phases at the input's
             resolution (Shi et al., 2016): faster on a CPU where `out` is small.
 
     Returns:
         `(batch, out, 2 frames, 2 freq)`.
     """
-    if not subpixel:
+    if not in_phases:
         return functional.conv_transpose2d(x, weight, stride=2, padding=1)[..., :-1, :-1]
     return interleave(functional.conv2d(x, subpixel_kernel(weight), padding=1))
+
+
+def subpixel(level: int, width: int) -> bool:
+    """Whether a level with so many outputs is faster as a convolution to four phases."""
+    return level >= _SUBPIXEL_LEVEL and width <= _SUBPIXEL_WIDTH
 
 
 def subpixel_kernel(weight: Tensor) -> Tensor:
@@ -143,11 +149,12 @@ class Trunk(nn.Module):
         self.encoder.norms = nn.ModuleList(
             WindowNorm(width, window_share) for width in ENCODER_CHANNELS[:-1]
         )
+        self.skip_channels: tuple[int, ...] = SKIP_CHANNELS
         channels = self.widths = (*DECODER_CHANNELS[:-1], last_channels)
         inputs = (ENCODER_CHANNELS[-1], *channels[:-1])
         self.convs = nn.ModuleList(
             SameTransposedConv(skip + width, out)
-            for skip, width, out in zip(SKIP_CHANNELS, inputs, channels, strict=True)
+            for skip, width, out in zip(self.skip_channels, inputs, channels, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in channels)
         self.head = nn.Conv2d(last_channels, 4, kernel_size=4, dilation=2, padding=3)
@@ -184,7 +191,7 @@ class Trunk(nn.Module):
         e and r are sigmoid estimates of target and rest: where the net is sure of neither or of
         both, the mask is one half, which keeps it from going out for good while it learns.
         """
-        target, rest = self.head(x).chunk(2, dim=1)
+        target, rest = self.head(x).float().chunk(2, dim=1)
         return 2 * (functional.logsigmoid(target) - functional.logsigmoid(rest))
 
     def activate(self, level: int, x: Tensor) -> Tensor:
@@ -194,12 +201,12 @@ class Trunk(nn.Module):
 
     def _conv(self, level: int, x: Tensor, skip: bool) -> Tensor:
         weight = self.weight(level, skip)
-        return transposed_conv(x, weight, subpixel=level >= SUBPIXEL_LEVEL)
+        return transposed_conv(x, weight, subpixel(level, self.widths[level]))
 
     def weight(self, level: int, skip: bool) -> Tensor:
         """The part of a level's kernel `(in, out, 5, 5)` that acts on the skip, or the other."""
         weight: Tensor = self.convs[level].get_parameter("weight")
-        width = SKIP_CHANNELS[level]
+        width = self.skip_channels[level]
         return weight[:width] if skip else weight[width:]
 
     def bias(self, level: int) -> Tensor:

@@ -4,8 +4,9 @@ In: magnitude `(batch, 2, frames, 2049)` of a stereo mixture and a query vector 
 Out: a mask of the magnitude's shape.
 
 Three networks. `voice` is the open vocals net of Spleeter, unchanged: it knows 25,000 songs.
-`music` is a Spleeter U-Net made conditional, started from the open accompaniment net: it sees the
-mixture and what the voice net leaves of it, in 512 bands, and finds any query in them. `sounds`,
+`music` is a Spleeter U-Net made conditional, started from the open accompaniment net, or a U-Net
+with layer normalisation that learned from nothing: it sees the mixture and what the voice net
+leaves of it, in 512 bands, and finds any query in them. `sounds`,
 where a model has it, is a small U-Net that learned from labelled clips alone: what songs teach does
 not help with a dog that barks. A gate read off the query says whose answer counts: the voice's, all
 but the voice, the sounds', or the music trunk's.
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.models.bands import compressed, continued, from_bands, to_bands
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.small_unet import LayerNormTrunk, SmallUNet, SmallUNetConfig
 from separate.models.spleeter import FREQ_BINS, SpleeterUNet
-from separate.models.trunk import Trunk
+from separate.models.trunk import INPUTS, Trunk
 
 ANSWERS = ("voice", "backing", "sounds", "music")  # what `QueryUNet.shares` are of
 _FULL_SCALE = 1536**0.5  # RMS over bins of a sound whose RMS is 1
@@ -36,10 +37,15 @@ class UNetConfig:
 
     query_dim: int = 128  # length of a query vector
     film_dim: int = 256  # width of the layer between query and FiLM parameters
-    last_channels: int = 4  # channels of the last decoder level (Spleeter: 1)
+    last_channels: int = 4  # of the open net's shape: channels of the last decoder level (there 1)
     music_level: float | None = None  # dBFS, to which each window is brought for the music trunk
-    window_share: float = 0.0  # of a window's own statistics in the encoder's normalisations
+    window_share: float = 0.0  # of that shape: of a window's statistics in its normalisations
+    music_widths: tuple[int, ...] = ()  # of the music trunk's encoder; none: the open net's shape
+    music_dense: int = 0  # width of its dense layers; 0: none
+    music_last: int = 0  # channels of its last decoder level; 0: half the finest width
     sound_widths: tuple[int, ...] = ()  # of the encoder of the net for sounds; none: no such net
+    sound_dense: int = 0  # width of its dense layers; 0: none
+    sound_last: int = 0  # channels of its last decoder level; 0: half the finest width
 
 
 class QueryUNet(nn.Module):
@@ -50,12 +56,23 @@ class QueryUNet(nn.Module):
         self.config = config or UNetConfig()
         self.voice = SpleeterUNet()
         config = self.config
-        self.music = Trunk(
-            config.query_dim, config.film_dim, config.last_channels, config.window_share
-        )
+        self.music: Trunk
+        if config.music_widths:
+            widths = tuple(config.music_widths)
+            size = SmallUNetConfig(
+                config.query_dim, config.film_dim, 2, widths, config.music_dense, config.music_last
+            )
+            self.music = LayerNormTrunk(size, INPUTS)
+        else:
+            self.music = Trunk(
+                config.query_dim, config.film_dim, config.last_channels, config.window_share
+            )
         self.sounds = None
         if config.sound_widths:
-            size = SmallUNetConfig(config.query_dim, channels=2, widths=tuple(config.sound_widths))
+            widths = tuple(config.sound_widths)
+            size = SmallUNetConfig(
+                config.query_dim, 128, 2, widths, config.sound_dense, config.sound_last
+            )
             self.sounds = SmallUNet(size)
         # Logits of voice, all but the voice, and sounds, against the music trunk's 0.
         self.gate = nn.Linear(config.query_dim, 2 if self.sounds is None else 3)

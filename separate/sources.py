@@ -181,7 +181,7 @@ class QueryModel(MaskModel):
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """See `MaskModel`: the voice net knows more of voices than the others of all else."""
         queries = [cast(FusedQuery, query.positive) for query in prepared]
-        return [query.music is None and not query.sounds for query in queries]
+        return [query.music is None and query.sounds is None for query in queries]
 
     def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
         """See `MaskModel`; the encoders run once, the decoders query by query."""

@@ -45,19 +45,21 @@ def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def licence_of(corpus: Corpus, start: str = "MIT") -> str:
+def licence_of(corpus: Corpus, *starts: str) -> str:
     """Return the licence that weights must carry.
 
     Args:
         corpus: What they were trained on.
-        start: The licence of the weights that they started from; an unknown one stays.
+        starts: Licences of weights that they started or learned from; an unknown one stays.
     """
     classes = {song.licence_class for song in corpus.songs}
     classes |= {licence for licence, _ in corpus.clip_licences.values()}
     needed = max((LICENCE_CLASSES.index(name) for name in classes), default=0)
-    if start not in _LICENCES:
-        return start
-    return _LICENCES[max(needed, _LICENCES.index(start))]
+    for start in starts:
+        if start not in _LICENCES:
+            return start
+        needed = max(needed, _LICENCES.index(start))
+    return _LICENCES[needed]
 
 
 def _credits(songs: list[Song]) -> list[str]:

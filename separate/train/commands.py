@@ -40,6 +40,9 @@ def supervised(
     real: Annotated[
         float, typer.Option(min=0, max=1, help="Share of songs that are not rendered.")
     ] = 0.5,
+    teacher: Annotated[
+        str | None, typer.Option(help="Model whose masks are learned beside the truth.")
+    ] = None,
 ) -> None:
     """Mix and separate: learn from songs with stems and from labelled clips."""
     from separate.train.mixing import MixConfig
@@ -47,7 +50,7 @@ def supervised(
     mix = MixConfig(
         frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed, real=real
     )
-    shared.start("supervised", mix=mix)
+    shared.start("supervised", mix=mix, teacher=teacher)
 
 
 @train_app.command()

@@ -45,7 +45,7 @@ class Corpus:
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
     clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
     skipped: tuple[str, ...] = ()  # what was damaged, a line each: folder and reason
-    barred: tuple[str, ...] = ()  # songs of other licences than those allowed
+    barred: tuple[str, ...] = ()  # songs, and labels of clips, of other licences than allowed
 
     @property
     def hours(self) -> float:
@@ -98,10 +98,11 @@ def load_corpus(
                 barred.append(song.name)
         for index in sorted(Path(folder).rglob("clips.json")):
             try:
-                found = load_clips(index, allowed)
+                found, others = load_clips(index, allowed)
             except DataError as error:
                 skipped.append(str(error))
                 continue
+            barred += [label for label in others if label not in barred]
             for label, (licence, items) in found.items():
                 clips[label] = clips.get(label, ()) + items
                 clip_licences[label] = licence
@@ -154,26 +155,30 @@ def load_song(folder: Path) -> Song:
 
 def load_clips(
     index: Path, licences: set[str]
-) -> dict[str, tuple[tuple[str, str], tuple[Clip, ...]]]:
+) -> tuple[dict[str, tuple[tuple[str, str], tuple[Clip, ...]]], list[str]]:
     """Map the clips that an index describes: label -> ((licence class, its words), clips).
+
+    The second value names the labels of other licence classes, whose files are not touched.
 
     The index maps each label to `{"licence_class": ..., "file": "<label>.npy", "clips":
     [{"name", "start", "stop"}, ...]}` in samples.
     """
     found: dict[str, tuple[tuple[str, str], tuple[Clip, ...]]] = {}
+    others: list[str] = []
     try:
         for label, entry in json.loads(index.read_text()).items():
-            if entry["licence_class"] in licences:
-                audio = np.load(index.parent / entry["file"], mmap_mode="r")
-                clips = (
-                    Clip(audio[item["start"] : item["stop"]], item["name"])
-                    for item in entry["clips"]
-                )
-                licence = (entry["licence_class"], str(entry.get("license", "")))
-                found[label] = (licence, tuple(clips))
+            if entry["licence_class"] not in licences:
+                others.append(label)
+                continue
+            audio = np.load(index.parent / entry["file"], mmap_mode="r")
+            clips = (
+                Clip(audio[item["start"] : item["stop"]], item["name"]) for item in entry["clips"]
+            )
+            licence = (entry["licence_class"], str(entry.get("license", "")))
+            found[label] = (licence, tuple(clips))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{index}: damaged clips ({error}); cache them again") from error
-    return found
+    return found, others
 
 
 def cached_folder(folder: Path, cache: Path, log: Callable[[str], None] = print) -> Path:

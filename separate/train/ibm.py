@@ -82,7 +82,7 @@ class IbmMixer:
             sources += self.mixer.song_window(rng, self.mixer.song(rng), _BACKING)
         pair = np.zeros((2, self.mixer.samples), np.float32)
         for source in sources:
-            pair[0 if source.parent in _VOICE else 1] += source.audio.mean(axis=0)
+            pair[0 if source.parent in _VOICE else 1] += source.audio.mean(0).numpy()
         gain = self.config.gain_db * rng.uniform(-1, 1)
         pair[0] *= np.float32(10 ** (gain / 20))
         return resample(pair, CORPUS_RATE, SAMPLE_RATE)

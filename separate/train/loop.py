@@ -8,6 +8,7 @@ Under `torchrun` several processes take turns in the examples' numbers and avera
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class LoopConfig:
     rate: float = 3e-4  # learning rate of the parameters without a multiple of their own
     warmup: int = 100  # steps of linear warm-up
     decay_steps: int = 0  # steps of a cosine decay to a tenth; 0: none
+    anneal: bool = False  # a cosine decay to nothing over this call's minutes instead
     weight_decay: float = 1e-4  # AdamW's
     epsilon: float = 1e-8  # AdamW's; gradients below make no full step
     clip_norm: float = 1.0  # largest gradient norm
@@ -93,7 +95,7 @@ def train(
     loss_of = _objective(recipe)
     figures: dict[str, float] = {}
     while clock.goes_on(step):
-        _set_rate(optimiser, config, step)
+        _set_rate(optimiser, config, step, clock.spent())
         half = config.bfloat16 and device.type == "cuda"
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss, parts = loss_of(processes.own_numbers(step, config.batch))
@@ -130,10 +132,16 @@ class _Clock:
         """Since the start of this call."""
         return (time.monotonic() - self.started) / 60
 
+    def spent(self) -> float:
+        """How much of the time is over, 0..1; 0 where nothing depends on it."""
+        if not self.config.anneal:
+            return 0.0
+        return processes.agreed([self.minutes / self.config.minutes], self.device)[0]
+
     def goes_on(self, step: int) -> bool:
         """Whether there is time for another step."""
         within = self.minutes < self.config.minutes
-        return step < self.config.steps and processes.agreed([within], self.device)[0]
+        return step < self.config.steps and bool(processes.agreed([within], self.device)[0])
 
     def due(self) -> tuple[bool, bool]:
         """Whether it is time to save, and to score; asking restarts those that are due."""
@@ -145,7 +153,7 @@ class _Clock:
         save, evaluate = processes.agreed(late, self.device)
         self.saved = now if save else self.saved
         self.evaluated = now if evaluate else self.evaluated
-        return save, evaluate
+        return bool(save), bool(evaluate)
 
 
 class _Objective(nn.Module):
@@ -190,13 +198,21 @@ def _optimiser(recipe: Recipe, config: LoopConfig) -> torch.optim.Optimizer:
     )
 
 
-def _set_rate(optimiser: torch.optim.Optimizer, config: LoopConfig, step: int) -> None:
+def _set_rate(
+    optimiser: torch.optim.Optimizer, config: LoopConfig, step: int, spent: float
+) -> None:
     factor = min(1.0, (step + 1) / max(1, config.warmup))
-    if config.decay_steps:
-        progress = torch.tensor(min(1.0, step / config.decay_steps))
-        factor *= 0.1 + 0.45 * (1 + float(torch.cos(progress * torch.pi)))
+    if config.anneal:
+        factor *= _cosine(spent)
+    elif config.decay_steps:
+        factor *= 0.1 + 0.9 * _cosine(step / config.decay_steps)
     for group in optimiser.param_groups:
         group["lr"] = config.rate * factor * group.get("multiple", 1.0)
+
+
+def _cosine(progress: float) -> float:
+    """Fall from 1 to 0 while progress goes from 0 to 1."""
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 @dataclass(frozen=True)

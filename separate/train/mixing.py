@@ -4,12 +4,14 @@ In: a `Corpus`. Out: `Batch` of complex spectra on the training device. Every ex
 its own seed (run seed, example number), so a run can be resumed, or spread over processes, and sees
 the same examples.
 
-Gains, equalisation, panning and channel swaps act on the sources' spectra, where they are one
-multiplication; only the choice of windows happens before the transform.
+The processor only draws: reading, mixing and transforms happen on the training device, for all
+sources of a batch at once.
+Gains, equalisation and panning act on spectra, where they are one multiplication.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
 from separate.train.data import Clip, Corpus, Song
+from separate.train.memory import Memory
 from separate.train.phrases import JOINED
 
 SAMPLE_RATE = 44100
@@ -35,6 +38,7 @@ SOUND_EVENTS = (
 )
 MUSIC = STEMS[1:]  # what the music trunk shares out
 _TRIES = 6  # windows tried until one sounds
+_PROBED = 512  # one of so many samples is looked at to see whether a window sounds
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class MixConfig:
     eq_db: float = 5.0  # largest boost or cut of the random equaliser, +-
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
     drop: float = 0.1  # probability that a family is left out of a song
-    voices: bool = False  # ask for voices too, beside all else that can be asked for
+    voices: bool = False  # ask for voices too; of songs for all of them where queries are over 4
     joined: float = 0.0  # probability that a query asks for two labels, captions joined
 
 
@@ -63,7 +67,7 @@ class Source:
 
     label: str
     parent: str
-    audio: np.ndarray  # float32 (2, samples)
+    audio: Tensor  # float32 (2, samples), on the mixer's device
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,16 @@ class Batch:
     shared: Tensor  # bool (batch,): the first queries are drums, bass, other, and all there is
 
 
+@dataclass(frozen=True)
+class _Example:
+    """What was drawn, before it is transformed."""
+
+    audio: list[Tensor]  # of the sources, each (2, samples)
+    gains: np.ndarray  # float32 (sources, 2, 1, freq)
+    labels: tuple[str, ...]  # of the queries
+    wanted: list[list[int]]  # the sources that each query asks for
+
+
 class Mixer:
     """Draws examples from a corpus."""
 
@@ -85,6 +99,7 @@ class Mixer:
         config: MixConfig,
         seed: int = 0,
         wider: Mapping[str, tuple[str, ...]] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         """Keep what examples are drawn from.
 
@@ -94,11 +109,14 @@ class Mixer:
             seed: Of all examples.
             wider: For a label the wider labels that it also answers to, between it and its family:
                 "guitar" for "electric_guitar".
+            device: Where examples are mixed and transformed.
         """
         self.wider = wider or {}
         self.corpus = corpus
         self.config = config
         self.seed = seed
+        self.device = torch.device(device)
+        self.memory = Memory(self.device)
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
         self.song_weights = _balance(corpus.songs, config.real)
@@ -106,38 +124,34 @@ class Mixer:
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
 
-    def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> Batch:
-        """Build the examples of some numbers.
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """Build the examples of some global numbers, on the mixer's device."""
+        examples = [self._example(number) for number in numbers]
+        gains = torch.from_numpy(np.concatenate([example.gains for example in examples]))
+        audio = torch.stack([source for example in examples for source in example.audio])
+        spectra = stft(audio, self.stft).transpose(-1, -2) * gains.to(self.device)
+        parts = spectra.split([len(example.audio) for example in examples])
+        targets = [
+            torch.stack([_sum(part, wanted) for wanted in example.wanted])
+            for part, example in zip(parts, examples, strict=True)
+        ]
+        labels = tuple(example.labels for example in examples)
+        shared = torch.tensor([row[: len(MUSIC)] == MUSIC for row in labels])
+        mixtures = torch.stack([part.sum(0) for part in parts])
+        return Batch(mixtures, torch.stack(targets), labels, shared.to(self.device))
 
-        Args:
-            numbers: Global example numbers.
-            device: Where the mixing's transforms run and the batch lies.
-        """
-        examples = [self._example(number, device) for number in numbers]
-        labels = tuple(labels for _, _, labels in examples)
-        return Batch(
-            torch.stack([mixture for mixture, _, _ in examples]),
-            torch.stack([targets for _, targets, _ in examples]),
-            labels,
-            torch.tensor([row[: len(MUSIC)] == MUSIC for row in labels], device=device),
-        )
-
-    def _example(
-        self, number: int, device: torch.device | str
-    ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    def _example(self, number: int) -> _Example:
         rng = np.random.default_rng((self.seed, number))
         sources = self.sources(rng)
-        audio = torch.from_numpy(np.stack([source.audio for source in sources])).to(device)
-        spectra = stft(audio, self.stft).transpose(-1, -2)
-        spectra = spectra * self._colour(rng, sources).to(device)
-        if rng.random() < 0.5:
-            spectra = spectra.flip(1)
+        gains = self._colour(rng, sources)
+        swapped = rng.random() < 0.5
         labels = self._queries(rng, sources)
-        targets = [
-            spectra[[i for i, s in enumerate(sources) if self._answers(s, label)]].sum(0)
-            for label in labels
-        ]
-        return spectra.sum(0), torch.stack(targets), labels
+        return _Example(
+            [source.audio.flip(0) if swapped else source.audio for source in sources],
+            gains[:, ::-1] if swapped else gains,
+            labels,
+            [[i for i, s in enumerate(sources) if self._answers(s, label)] for label in labels],
+        )
 
     def sources(self, rng: np.random.Generator) -> list[Source]:
         """Choose and read the sources of one example."""
@@ -173,16 +187,13 @@ class Mixer:
         kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop}
         if not kept - {"rest"}:  # something must be left to ask for
             kept = set(present)
-        speed = 1.0
-        if rng.random() < 0.5:
-            speed = 1 + float(rng.uniform(-self.config.speed, self.config.speed))
-        length = round(self.samples * speed)
+        length = self._length(rng)
         names = [label for label, parent in song.parents.items() if parent in kept]
         start = 0
         for _ in range(_TRIES):
             start = int(rng.integers(0, max(1, song.samples - length)))
             if any(
-                np.abs(song.stems[n][start : start + length : 64]).max(initial=0) > 200
+                np.abs(song.stems[n][start : start + length : _PROBED]).max(initial=0) > 200
                 for n in names
             ):
                 break
@@ -194,28 +205,39 @@ class Mixer:
     def clip(self, rng: np.random.Generator, label: str) -> Source:
         """Fill a window with a label's clips, one after another with gaps."""
         items: tuple[Clip, ...] = self.corpus.clips[label]
-        audio = np.zeros((2, self.samples), dtype=np.float32)
-        position = int(rng.integers(0, self.samples // 4))
-        while position < self.samples:
+        length = self._length(rng)
+        audio = torch.zeros(2, length, device=self.device)
+        position = int(rng.integers(0, length // 4))
+        while position < length:
             clip = items[rng.integers(len(items))].audio
-            piece = clip[: self.samples - position].T.astype(np.float32) / 32768
+            piece = self.memory.read(clip, 0, length - position)
             audio[:, position : position + piece.shape[1]] += piece
             position += int(piece.shape[1] * rng.uniform(0.6, 1.5)) + 1
-        level = np.sqrt(np.mean(audio**2)) + 1e-6
-        return Source(label, label, audio * np.float32(0.05 / level))
+        audio = self._stretched(audio)
+        level = audio.square().mean().sqrt() + 1e-6
+        return Source(label, label, audio * (0.05 / level))
 
-    def _read(self, stem: np.ndarray, start: int, length: int) -> np.ndarray:
-        window = np.asarray(stem[start : start + length]).T.astype(np.float32) / 32768
+    def _length(self, rng: np.random.Generator) -> int:
+        """Samples to read for a window, half of the time at another speed and pitch."""
+        if not self.config.speed or rng.random() >= 0.5:
+            return self.samples
+        return round(self.samples * (1 + self.config.speed * float(rng.uniform(-1, 1))))
+
+    def _read(self, stem: np.ndarray, start: int, length: int) -> Tensor:
+        window = self.memory.read(stem, start, start + length)
         if window.shape[1] < length:
-            window = np.pad(window, ((0, 0), (0, length - window.shape[1])))
-        if length == self.samples:
-            return window
-        stretched = torch.nn.functional.interpolate(
-            torch.from_numpy(window)[None], size=self.samples, mode="linear", align_corners=True
-        )
-        return stretched[0].numpy()
+            window = torch.nn.functional.pad(window, (0, length - window.shape[1]))
+        return self._stretched(window)
 
-    def _colour(self, rng: np.random.Generator, sources: Sequence[Source]) -> Tensor:
+    def _stretched(self, audio: Tensor) -> Tensor:
+        """Bring `(2, n)` to the window's length, by a linear change of speed."""
+        if audio.shape[1] == self.samples:
+            return audio
+        return torch.nn.functional.interpolate(
+            audio[None], size=self.samples, mode="linear", align_corners=True
+        )[0]
+
+    def _colour(self, rng: np.random.Generator, sources: Sequence[Source]) -> np.ndarray:
         """Return each source's gains `(sources, 2, 1, freq)`: level, pan and a smooth equaliser.
 
         Sources of one family share level and equaliser half of the time, as in a real mix.
@@ -234,7 +256,7 @@ class Mixer:
             curve = by_parent[source.parent]
             rows.append(np.stack([curve + pan, curve - pan]))
         gains = 10 ** (np.stack(rows) / 20)
-        return torch.from_numpy(gains.astype(np.float32))[:, :, None, :]
+        return gains.astype(np.float32)[:, :, None, :]
 
     def _queries(self, rng: np.random.Generator, sources: Sequence[Source]) -> tuple[str, ...]:
         """Choose what to ask for among what sounds."""
@@ -257,6 +279,8 @@ class Mixer:
         parents = {s.parent for s in sources}
         if parents <= set(STEMS) and parents & set(MUSIC):  # all is known, also what is absent
             chosen += MUSIC
+            if config.voices and "vocals" in parents and config.queries > len(STEMS):
+                chosen.append("vocals")
             pools = [pools[1] or pools[0], pools[1]]
         absent = self._absent(families, fine)
         while len(chosen) < config.queries:
@@ -278,6 +302,13 @@ class Mixer:
     def _absent(self, families: Sequence[str], fine: Sequence[str]) -> list[str]:
         present = {*families, *fine}
         return [label for label in self._events if label not in present]
+
+
+def _sum(spectra: Tensor, which: Sequence[int]) -> Tensor:
+    """Sum some rows of `(sources, 2, frames, freq)`, perhaps none."""
+    if not which:
+        return torch.zeros_like(spectra[0])
+    return reduce(torch.add, [spectra[i] for i in which])
 
 
 def _families(songs: Sequence[Song]) -> tuple[str, ...]:

@@ -77,7 +77,8 @@ class MixtureMixer:
             DataError: There are fewer labels than sources of a mixture, and no songs.
         """
         self.config, self.seed = config, seed
-        self.mixer = Mixer(corpus, MixConfig(frames=config.frames), seed)
+        # Recordings as they are: the papers change no speed.
+        self.mixer = Mixer(corpus, MixConfig(frames=config.frames, speed=0.0), seed)
         self.labels = sorted(corpus.clips)
         if not corpus.songs and len(self.labels) < max(2, config.sources):
             raise DataError(
@@ -100,7 +101,7 @@ class MixtureMixer:
             sources = self._sources(rng, used if config.distinct else set())
             used |= {source.label for source in sources}
             gains = rng.uniform(config.lowest_gain, config.highest_gain, len(sources))
-            total = sum(g * s.audio for g, s in zip(gains, sources, strict=True))
+            total = sum(g * s.audio.numpy() for g, s in zip(gains, sources, strict=True))
             total = np.asarray(total, np.float32) / config.mixtures
             if config.channels == 1:
                 total = total.mean(axis=0, keepdims=True)

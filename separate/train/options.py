@@ -7,9 +7,12 @@ import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from separate.train.start import Size
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders made by `separate data`.")]
 Run = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")]
@@ -26,9 +29,13 @@ Steps = Annotated[int, typer.Option(min=1, help="Steps of the whole run.")]
 Batch = Annotated[int, typer.Option(min=1, help="Examples a step and process.")]
 Rate = Annotated[float, typer.Option(help="Learning rate.")]
 DecaySteps = Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")]
+Anneal = Annotated[
+    bool, typer.Option("--anneal", help="Let the rate fall to nothing by the end of --minutes.")
+]
 Warmup = Annotated[int, typer.Option(help="Steps of linear warm-up.")]
 Average = Annotated[float, typer.Option(help="Decay of the averaged weights.")]
 WeightDecay = Annotated[float, typer.Option(help="AdamW's.")]
+SaveMinutes = Annotated[float, typer.Option(min=0, help="Time between checkpoints.")]
 Seed = Annotated[int, typer.Option(help="Of initial weights and examples.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0: all.")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")]
@@ -37,9 +44,23 @@ Precision = Annotated[str, typer.Option(help="On disk: float32, float16, int8.")
 Tune = Annotated[
     str,
     typer.Option(
-        help="all; film: only normalisations and what the query steers; sounds: only the net for"
+        help="all; film: only normalisations and what the query steers; music: only the music"
+        " trunk, made anew with layer normalisation where it has none; sounds: only the net for"
         " sounds, which then answers for the clips' labels."
     ),
+]
+Widths = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the six convolutions of a net that is made: --init small, --tune music, --tune"
+        " sounds. A narrower music trunk keeps what weighs most of the one there is."
+    ),
+]
+Dense = Annotated[
+    int | None, typer.Option(min=0, help="Width of its dense layers along frequency; 0: none.")
+]
+Last = Annotated[
+    int | None, typer.Option(min=0, help="Channels of its last level; 0: half the first width.")
 ]
 Frames = Annotated[int, typer.Option(min=64, help="Spectra an example (23 ms each), x 64.")]
 
@@ -58,15 +79,20 @@ class Shared:
     batch: Batch = 2
     rate: Rate = 3e-4
     decay_steps: DecaySteps = 0
+    anneal: Anneal = False
     warmup: Warmup = 100
     average: Average = 0.999
     weight_decay: WeightDecay = 1e-4
+    save_minutes: SaveMinutes = 5.0
     seed: Seed = 0
     threads: Threads = 0
     device: Device = "cpu"
     name: Name = "mine"
     precision: Precision = "int8"
     tune: Tune = "all"
+    widths: Widths = None
+    dense: Dense = None
+    last: Last = None
 
     def start(self, recipe: str, **others: Any) -> None:
         """Run a recipe; the last line printed is the model's path.
@@ -90,6 +116,7 @@ class Shared:
             run=self.run,
             recipe=recipe,
             init=self.init,
+            size=self._size(),
             dev=tuple(self.dev or ()),
             licences=tuple(part.strip() for part in self.licences.split(",")),
             threads=self.threads,
@@ -106,11 +133,31 @@ class Shared:
             rate=self.rate,
             warmup=self.warmup,
             decay_steps=self.decay_steps,
+            anneal=self.anneal,
             weight_decay=self.weight_decay,
             average=self.average,
+            save_minutes=self.save_minutes,
             seed=self.seed,
         )
         run_training(plan, loop, log=typer.echo)
+
+    def _size(self) -> "Size":
+        """Return what is asked of the size of a net that is made.
+
+        Raises:
+            SettingsError: The widths are not six positive numbers, or no net is made.
+        """
+        from separate.errors import SettingsError
+        from separate.train.start import Size
+
+        widths = self.widths and whole_numbers("--widths", self.widths, 6)
+        size = Size(widths or None, self.dense, self.last)
+        if size.given and self.init != "small" and self.tune not in ("music", "sounds"):
+            raise SettingsError(
+                "--widths, --dense and --last are of a net that is made: --init small, --tune"
+                " music or --tune sounds"
+            )
+        return size
 
 
 def with_shared(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -61,13 +61,13 @@ def own_numbers(step: int, batch: int) -> list[int]:
     return list(range(first, first + batch))
 
 
-def agreed(flags: Sequence[bool], device: torch.device) -> list[bool]:
-    """Return the first process's flags: clocks differ, and what one does all must do."""
+def agreed(values: Sequence[float], device: torch.device) -> list[float]:
+    """Return the first process's values: clocks differ, and what one does all must do."""
     if world() == 1:
-        return list(flags)
-    shared = torch.tensor(flags, dtype=torch.int32, device=device)
+        return list(values)
+    shared = torch.tensor(values, dtype=torch.float32, device=device)
     distributed.broadcast(shared, src=0)
-    return [bool(flag) for flag in shared.tolist()]
+    return [float(value) for value in shared.tolist()]
 
 
 def share(module: nn.Module) -> None:

@@ -47,6 +47,7 @@ def build(
     seed: int,
     evaluate: Evaluate,
     device: str,
+    teacher: nn.Module | None = None,
 ) -> Calibrated:
     """Make the recipe that a plan names.
 
@@ -58,6 +59,7 @@ def build(
         seed: Of the examples.
         evaluate: Scores a model.
         device: Where to train.
+        teacher: A model that `supervised` learns from, too.
 
     Raises:
         DataError: The corpus does not suit the recipe.
@@ -69,9 +71,12 @@ def build(
         return Ibm(model, IbmMixer(corpus, plan.ibm, seed), evaluate=evaluate, device=device)
     phrases, trunk = PhraseBook(encoder), trunk_of(model, plan.trunk)
     if plan.recipe == "supervised":
-        mix = replace(plan.mix, voices=isinstance(model, SmallUNet))
-        mixer = Mixer(corpus, mix, seed, wider_labels(corpus))
-        return Supervised(trunk, mixer, phrases, plan.supervised, evaluate=evaluate, device=device)
+        # Voices too, where no open net answers for them, or where a new trunk learns what they are.
+        voices = isinstance(model, SmallUNet) or plan.trunk.tune == "music"
+        mix = replace(plan.mix, voices=voices)
+        mixer = Mixer(corpus, mix, seed, wider_labels(corpus), device)
+        guide = None if teacher is None else trunk_of(teacher, plan.trunk)
+        return Supervised(trunk, mixer, phrases, plan.supervised, evaluate=evaluate, teacher=guide)
     if plan.recipe == "anchors":
         anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)
         return Anchors(trunk, anchors, phrases, evaluate=evaluate, device=device)

@@ -4,7 +4,7 @@ In: a plan. Out: `<run>/<name>.safetensors` and its card.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,10 +25,19 @@ from separate.train.ibm import IbmConfig
 from separate.train.loop import LoopConfig, train
 from separate.train.mixing import MixConfig
 from separate.train.mixtures import MixtureConfig
-from separate.train.start import Start, for_sounds, initial, initial_ibm, with_sounds
+from separate.train.start import (
+    Size,
+    for_sounds,
+    initial,
+    initial_ibm,
+    teacher,
+    with_music,
+    with_sounds,
+)
 from separate.train.supervised import SupervisedConfig
 from separate.train.trunk import TrunkConfig
 
+_NAMED = 5  # of what was left out
 _SUMMARIES = {
     "query-unet": "Query-conditioned U-Net: any query in words or by example.",
     "small-unet": "Small query-conditioned U-Net, trained from nothing: what it was taught.",
@@ -44,6 +53,8 @@ class Plan:
     run: Path
     recipe: str = "supervised"  # or unsupervised, weak, semi, anchors, ibm
     init: str = "spleeter-2stems"
+    size: Size = field(default_factory=Size)  # of a net that is made
+    teacher: str | None = None  # a model whose masks are learned beside the truth
     dev: tuple[str, ...] = ()  # names of songs held out
     licences: tuple[str, ...] = ("free", "sharealike")
     threads: int = 0
@@ -82,19 +93,26 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     if plan.threads:
         torch.set_num_threads(plan.threads)
     torch.manual_seed(loop.seed)
+    torch.backends.cudnn.benchmark = True  # examples have one size
     corpus = load_corpus(plan.folders, plan.licences, exclude=plan.dev)
     say(f"{len(corpus.songs)} songs, {corpus.hours:.2f} h, {len(corpus.clips)} labels of clips")
     if corpus.barred:
-        say(f"{len(corpus.barred)} songs left out for their licences; see --licences")
+        names = _some(corpus.barred)
+        say(f"{len(corpus.barred)} songs and labels left out for their licences: {names}")
     for line in corpus.skipped:
         say(f"skipped: {line}")
     if corpus.skipped:
         say(f"{len(corpus.skipped)} skipped in all")
     encoder = load_encoder("embedded")
     is_ibm = plan.recipe == "ibm"
-    start = initial_ibm(plan.init, plan.ibm_cnn) if is_ibm else initial(plan.init, encoder)
+    if is_ibm:
+        start = initial_ibm(plan.init, plan.ibm_cnn)
+    else:
+        start = initial(plan.init, encoder, plan.size)
+    if plan.trunk.tune == "music":
+        start = with_music(start, plan.size, say)
     if plan.trunk.tune == "sounds":
-        start = with_sounds(start, encoder, corpus.clips)
+        start = with_sounds(start, encoder, corpus.clips, plan.size)
     elif theirs := for_sounds(start.model, encoder, corpus.clips):
         say(f"{len(theirs)} labels are answered by the net for sounds, which --tune sounds trains")
     dev = DevSet([load_song(song_folder(plan.folders, name)) for name in plan.dev])
@@ -105,7 +123,9 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
             scores.update(dev.score(stems_separator(net, dev.stems)))
         return scores
 
-    recipe = build(plan, corpus, start.model, encoder, loop.seed, evaluate, device)
+    taught = start if plan.teacher is None else teacher(plan.teacher, start)
+    guide = None if taught is start else taught.model
+    recipe = build(plan, corpus, start.model, encoder, loop.seed, evaluate, device, guide)
     if start.fresh:
         recipe.calibrate()
     started = time.monotonic()
@@ -117,16 +137,18 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
             kind=registry.kind_of(start.model),
             summary=_SUMMARIES[registry.kind_of(start.model)],
             config=registry.config_of(start.model),
-            licence=licence_of(corpus, start.licence),
+            licence=licence_of(corpus, start.licence, taught.licence),
             query_encoder=None if is_ibm else encoder.name,
             stems=STEMS if is_ibm else (),
             initialised_from=plan.init,
-            notices=start.notices,
-            trained_on=_seen(start, described(corpus)),
+            notices=tuple(dict.fromkeys((*start.notices, *taught.notices))),
+            trained_on=_seen(start.trained_on, taught.trained_on, described(corpus)),
             seed=loop.seed,
             scores={"dev": scores},
             extra={
                 "recipe": plan.recipe,
+                "tune": plan.trunk.tune,
+                "teacher": plan.teacher,
                 "loop": asdict(loop),
                 "processes": processes.world(),
                 "last_call_minutes": (time.monotonic() - started) / 60,
@@ -138,9 +160,18 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     return path
 
 
-def _seen(start: Start, rows: tuple[dict, ...]) -> tuple[dict, ...]:
-    """Join what the start was trained on and what the run adds, each once."""
-    return tuple(start.trained_on) + tuple(row for row in rows if row not in start.trained_on)
+def _seen(*parts: Sequence[dict]) -> tuple[dict, ...]:
+    """Join what the start and a teacher were trained on and what the run adds, each once."""
+    rows: list[dict] = []
+    for part in parts:
+        rows += [row for row in part if row not in rows]
+    return tuple(rows)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Name the first few."""
+    more = "; see --licences" if len(names) <= _NAMED else " ...; see --licences"
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _usable(device: str) -> str:

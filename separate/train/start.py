@@ -4,7 +4,7 @@ In: a name, and the query net that will condition the separator or the size of a
 no queries. Out: a model, with what its card must carry on.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,12 @@ from torch import nn
 from separate.errors import DataError
 from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.small_unet import LayerNormTrunk, SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import ANSWERS, QueryUNet, UNetConfig
 from separate.queries import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
+from separate.train.narrow import levels, narrowed, narrows
 from separate.train.phrases import spoken
 from separate.weights import fetch, models_dir
 
@@ -42,7 +43,26 @@ class Start:
     trained_on: tuple[dict[str, Any], ...] = ()
 
 
-SMALL = SmallUNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of `--init small`
+SMALL = SmallUNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of a net that is made
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is asked of a net's size; None: as the net has it, or as `SMALL`."""
+
+    widths: tuple[int, ...] | None = None
+    dense: int | None = None
+    last: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is asked."""
+        return (self.widths, self.dense, self.last) != (None, None, None)
+
+    def of(self, base: SmallUNetConfig) -> SmallUNetConfig:
+        """Return a configuration with what is asked changed."""
+        asked = {"widths": self.widths, "dense": self.dense, "last": self.last}
+        return replace(base, **{key: value for key, value in asked.items() if value is not None})
 
 
 def initial_ibm(name: str, config: IbmCnnConfig) -> Start:
@@ -60,27 +80,30 @@ def initial_ibm(name: str, config: IbmCnnConfig) -> Start:
     return _loaded(name, (IbmCnn,), "a model that `separate train ibm` made, or random")
 
 
-def _loaded(name: str, kinds: tuple[type[nn.Module], ...], wanted: str) -> Start:
+def _loaded(
+    name: str, kinds: tuple[type[nn.Module], ...], wanted: str, option: str = "--init"
+) -> Start:
     model, card = registry.load(registry.find(name, [models_dir()]))
     if not isinstance(model, kinds):
-        raise DataError(f"--init {name}: a {card.kind!r}; take {wanted}")
+        raise DataError(f"{option} {name}: a {card.kind!r}; take {wanted}")
     return Start(model, False, card.licence, card.notices, card.trained_on)
 
 
-def initial(name: str, encoder: Encoder) -> Start:
+def initial(name: str, encoder: Encoder, size: Size = Size()) -> Start:
     """Return the query model to start from.
 
     Args:
         name: "random", "small" (a smaller network, random, without the open voice net),
             "spleeter-2stems", or the name or path of a query model.
         encoder: The query net whose vectors will condition it.
+        size: Of "small".
 
     Raises:
         DataError: The model is none that answers queries.
         WeightsError: Spleeter's weights can't be fetched.
     """
     if name == "small":
-        return Start(SmallUNet(replace(SMALL, query_dim=encoder.dim)))
+        return Start(SmallUNet(size.of(replace(SMALL, query_dim=encoder.dim))))
     if name not in ("random", "spleeter-2stems"):
         return _loaded(
             name,
@@ -100,27 +123,102 @@ def initial(name: str, encoder: Encoder) -> Start:
     return Start(model, fresh=True, notices=(_SPLEETER_NOTICE,))
 
 
-def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str]) -> Start:
+def teacher(name: str, start: Start) -> Start:
+    """Return the model that another learns from.
+
+    Args:
+        name: The name or path of a query model.
+        start: What learns.
+
+    Raises:
+        DataError: It takes other queries, or other audio.
+    """
+    wanted = "a query model: default, or one of your own"
+    found = _loaded(name, (QueryUNet, SmallUNet), wanted, "--teacher")
+    ours, theirs = (_asked_and_heard(model.model) for model in (start, found))
+    if ours != theirs:
+        raise DataError(f"--teacher {name}: it takes other queries or channels than what learns")
+    return found
+
+
+def _asked_and_heard(model: nn.Module) -> tuple[int, int]:
+    """Length of a model's query vectors and channels of its audio."""
+    config: Any = model.config
+    return config.query_dim, getattr(config, "channels", 2)
+
+
+def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
+    """Give a model a music trunk with layer normalisation, of the size that is asked for.
+
+    A trunk that it has already is kept, or made narrower (see `separate.train.narrow`); one of
+    Spleeter's shape, or one that would have to be wider, is made anew, random.
+
+    Args:
+        start: A model that answers queries.
+        size: Of the trunk.
+        say: Takes a line that tells what was done.
+
+    Raises:
+        DataError: The model has no gate.
+    """
+    model = _gated(start, "music")
+    music = model.music
+    base = replace(SMALL, query_dim=model.config.query_dim)
+    known = music.config if isinstance(music, LayerNormTrunk) else None
+    wanted = size.of(known or base)
+    if known and (levels(wanted), wanted.dense) == (levels(known), known.dense):
+        return start
+    config = replace(
+        model.config, film_dim=wanted.film_dim,
+        music_widths=wanted.widths, music_dense=wanted.dense, music_last=wanted.last,
+    )  # fmt: skip
+    made = _rebuilt(model, config, without="music.")
+    if isinstance(music, LayerNormTrunk) and narrows(music, wanted):
+        made.music = narrowed(music, wanted)
+        say("the music trunk is made narrower")
+    else:
+        say("the music trunk is made anew")
+    return replace(start, model=made)
+
+
+def _gated(start: Start, part: str) -> QueryUNet:
+    if not isinstance(start.model, QueryUNet):
+        raise DataError(f"--tune {part} needs a model with a gate: default, or one made of it")
+    return start.model
+
+
+def _rebuilt(model: QueryUNet, config: UNetConfig, without: str) -> QueryUNet:
+    """Return a model of another configuration with all weights but those of a part."""
+    kept = {key: value for key, value in model.state_dict().items() if not key.startswith(without)}
+    made = QueryUNet(config)
+    made.load_state_dict(kept, strict=False)
+    return made
+
+
+def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str], size: Size) -> Start:
     """Open a model's gate to its net for sounds, which is made, random, where it has none.
 
     Args:
         start: A model that answers queries.
         encoder: The query net whose vectors condition it.
         sounds: Labels that the net learns, beside those that it answers already; see `fit_gate`.
+        size: Of a net that is made.
 
     Raises:
-        DataError: The model is another, or there are no such labels.
+        DataError: The model has no gate, there are no such labels, or the net is of another size.
     """
-    model = start.model
-    if not isinstance(model, QueryUNet):
-        raise DataError("--tune sounds needs a model with a gate: default, or one made of it")
+    model = _gated(start, "sounds")
     if not sounds:
         raise DataError("--tune sounds learns from labelled clips, and there are none")
     if model.sounds is None:
-        config = replace(model.config, sound_widths=SMALL.widths)
-        old, model = model.state_dict(), QueryUNet(config)
-        kept = {name: value for name, value in old.items() if not name.startswith("gate.")}
-        model.load_state_dict(kept, strict=False)
+        wanted = size.of(SMALL)
+        config = replace(
+            model.config,
+            sound_widths=wanted.widths, sound_dense=wanted.dense, sound_last=wanted.last,
+        )  # fmt: skip
+        model = _rebuilt(model, config, without="gate.")
+    elif size.of(model.sounds.config) != model.sounds.config:
+        raise DataError("--tune sounds: the model has such a net already; leave its size away")
     fit_gate(model, encoder, {*sounds, *for_sounds(start.model, encoder, labels())})
     return replace(start, model=model)
 

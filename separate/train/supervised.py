@@ -34,6 +34,7 @@ class SupervisedConfig:
     entropy_weight: float = 1.0  # of the cross-entropy with the best mask
     correlation_weight: float = 0.3  # of the scale-invariant SDR loss (in bel)
     shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other, shared out
+    taught_weight: float = 2.0  # of the cross-entropy with a teacher's mask, where there is one
     query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
 
 
@@ -50,7 +51,7 @@ class Supervised:
         config: SupervisedConfig,
         *,
         evaluate: Callable[[nn.Module], dict[str, float]] = lambda model: {},
-        device: torch.device | str = "cpu",
+        teacher: Trunk | None = None,
     ) -> None:
         """Keep what the recipe needs.
 
@@ -60,19 +61,23 @@ class Supervised:
             phrases: Query vectors `(phrases, dim)` by label.
             config: Weights.
             evaluate: Scores a model on development songs.
-            device: Where to train.
+            teacher: A trained network whose masks are learned beside the truth, of the queries
+                that it answers.
         """
-        self.trunk, self.model = trunk, trunk.model.to(device)
+        self.device = mixer.device  # where to train
+        self.trunk, self.model = trunk, trunk.model.to(self.device)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.model.to(self.device).requires_grad_(False)
         self.mixer = mixer
         self.phrases = phrases
         self.config = config
         self.evaluate = evaluate
-        self.device = torch.device(device)
 
     def calibrate(self, examples: int = 8) -> None:
         """Fit the network's normalisations to some examples, before the first step."""
         numbers = list(range(examples))
-        batch = self.mixer.batch(numbers, self.device)
+        batch = self.mixer.batch(numbers)
         queries = self._vectors(numbers, batch.labels)[:, 0]
         self.trunk.calibrate(modulus(batch.mixture), queries)
 
@@ -82,9 +87,10 @@ class Supervised:
 
     def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss over examples and queries."""
-        batch = self.mixer.batch(numbers, self.device)
+        batch = self.mixer.batch(numbers)
         queries = self._vectors(numbers, batch.labels)
-        heard = self.trunk.encode(modulus(batch.mixture))
+        magnitude = modulus(batch.mixture)
+        heard = self.trunk.encode(magnitude)
         count = queries.shape[1]
         logits = [self.trunk.decode(heard, queries[:, i]) for i in range(count)]
         pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
@@ -94,7 +100,35 @@ class Supervised:
         if voice is not None:
             shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
             loss = loss + self.config.shared_weight * mean_over_all(shared)
-        return loss, {"loss": float(loss.detach()), "alone": float(alone.detach().mean())}
+        figures = {"alone": float(alone.detach().mean())}
+        if self.teacher is not None:
+            taught = self._taught_loss(logits, pairs, magnitude, queries)
+            figures["taught"] = float(taught.detach())
+            loss = loss + self.config.taught_weight * taught
+        return loss, {"loss": float(loss.detach()), **figures}
+
+    def _taught_loss(
+        self, logits: Sequence[Tensor], pairs: Sequence[Products], magnitude: Tensor, query: Tensor
+    ) -> Tensor:
+        """Cross-entropy with the teacher's masks, over that of the teacher's with themselves.
+
+        Soft masks tell more about an example than its truth does (Hinton et al., 2015).
+        """
+        assert self.teacher is not None
+        with torch.no_grad():
+            heard = self.teacher.encode(magnitude)
+        losses = [magnitude.new_zeros(())]
+        for i, (own, pair) in enumerate(zip(logits, pairs, strict=True)):
+            rows = self.teacher.share(query[:, i]) > 0.5
+            if not rows.any():
+                continue
+            with torch.no_grad():
+                mask = self.teacher.decode(heard, query[:, i])[rows].sigmoid()
+            power = pair.power[rows]  # the teacher's mask as if it were the best one
+            wanted = Products(power, power * mask, pair.wanted[rows])
+            least = mask_entropy_loss(mask.logit(_EPS), wanted)
+            losses.append((mask_entropy_loss(own[rows], wanted) - least) * rows.float().mean())
+        return torch.stack(losses).sum() / len(logits)
 
     def _shared_loss(
         self, logits: Sequence[Tensor], pairs: Sequence[Products], voice: Tensor, rows: Tensor

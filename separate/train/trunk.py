@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from separate.models.small_unet import SmallUNet
+from separate.models.small_unet import LayerNormTrunk, SmallUNet
 from separate.models.trunk import Features
-from separate.models.unet import QueryUNet
+from separate.models.unet import ANSWERS, QueryUNet
 
-TUNE = ("all", "film", "sounds")
+TUNE = ("all", "film", "sounds", "music")
 _FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
 
 
@@ -31,6 +31,9 @@ class Trunk(Protocol):
     def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
         """Fit the normalisations' statistics to magnitudes and queries `(batch, dim)`."""
 
+    def share(self, query: Tensor) -> Tensor:
+        """Return how far this network answers queries `(batch, dim)`, 0..1, `(batch,)`."""
+
     def voice(self, features: Any) -> Tensor | None:
         """Return the open voice net's mask `(batch, 2, frames, 2049)`, where there is one."""
 
@@ -43,7 +46,7 @@ class TrunkConfig:
     """What is trained, at which multiples of the learning rate."""
 
     tune: str = "all"  # "film": only normalisations and FiLM layers, to adapt a trained model;
-    # "sounds": only the net for sounds
+    # "sounds": only the net for sounds; "music": only the music trunk, at one rate
     encoder_multiple: float = 0.5  # of the learning rate, for the music trunk's encoder
     film_multiple: float = 5.0  # for FiLM layers
 
@@ -87,6 +90,10 @@ class QueryTrunk:
         """See `Trunk`."""
         return self.model.music.decode(features.features, query)
 
+    def share(self, query: Tensor) -> Tensor:
+        """See `Trunk`."""
+        return self.model.shares(query)[:, ANSWERS.index("music")]
+
     def voice(self, features: Heard) -> Tensor:
         """See `Trunk`."""
         return features.voice
@@ -102,14 +109,19 @@ class QueryTrunk:
 
         With fixed statistics nothing catches a layer whose output drifts, and Adam moves all
         weights alike, so that what a step does to an output grows with the number of inputs; the
-        rate falls with it (Yang et al., 2022).
+        rate falls with it (Yang et al., 2022). Layer normalisation catches it: one rate serves.
         """
         config, music = self.config, self.model.music
+        if isinstance(music, LayerNormTrunk) and config.tune != "film":
+            return [{"params": list(music.parameters()), "multiple": 1.0}]
         groups: list[dict[str, Any]] = [
             {"params": list(music.film.parameters()), "multiple": config.film_multiple},
             {"params": list(music.norms.parameters()), "multiple": 1.0},
             {"params": list(music.encoder.norms.parameters()), "multiple": config.encoder_multiple},
         ]
+        if isinstance(music, LayerNormTrunk):
+            inner = [value for layer in music.encoder.dense for value in layer.norm.parameters()]
+            groups.append({"params": inner, "multiple": config.encoder_multiple})
         if config.tune == "film":
             return groups
         groups.append({"params": list(music.head.parameters()), "multiple": 1.0})
@@ -143,6 +155,12 @@ class SmallTrunk:
     def decode(self, features: Features, query: Tensor) -> Tensor:
         """See `Trunk`."""
         return self.net.decode(features, query)
+
+    def share(self, query: Tensor) -> Tensor:
+        """See `Trunk`."""
+        if isinstance(self.model, QueryUNet):
+            return self.model.shares(query)[:, ANSWERS.index("sounds")]
+        return query.new_ones(len(query))
 
     def voice(self, features: Features) -> None:
         """See `Trunk`; it asks for voices as for all else."""

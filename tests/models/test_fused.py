@@ -23,10 +23,13 @@ def vary(net: torch.nn.Module) -> None:
 
 SMALL = UNetConfig(query_dim=8, film_dim=16)
 LEVELLED = replace(SMALL, music_level=-24.0, window_share=0.2)
-WITH_SOUNDS = replace(SMALL, sound_widths=(4, 4, 4, 4, 4, 8))
+WITH_SOUNDS = replace(SMALL, sound_widths=(4, 4, 4, 4, 4, 8), sound_dense=3, sound_last=5)
+NEW_MUSIC = replace(SMALL, music_level=-24.0, music_widths=(4, 4, 4, 4, 4, 8), music_dense=3)
+# The finer levels with more channels than are computed in phases.
+WIDE_MUSIC = replace(SMALL, music_widths=(20, 24, 4, 4, 4, 8), music_last=18)
 
 
-@pytest.mark.parametrize("config", [SMALL, LEVELLED, WITH_SOUNDS])
+@pytest.mark.parametrize("config", [SMALL, LEVELLED, WITH_SOUNDS, NEW_MUSIC, WIDE_MUSIC])
 def test_the_same_masks(config: UNetConfig) -> None:
     torch.manual_seed(0)
     net = QueryUNet(config).eval().requires_grad_(False)
@@ -54,7 +57,7 @@ def test_the_gate_decides_whether_the_music_trunk_runs() -> None:
     net = QueryUNet(UNetConfig(query_dim=8, film_dim=16)).eval().requires_grad_(False)
     net.gate.bias.copy_(torch.tensor([99.0, -99.0]))
     query = FusedUNet(net).query(torch.ones(8))
-    assert (query.voice, query.backing, query.sounds, query.music) == (1.0, 0.0, 0.0, None)
+    assert (query.voice, query.backing, query.sounds, query.music) == (1.0, 0.0, None, None)
     net.gate.bias.copy_(torch.tensor([-99.0, -99.0]))
     assert FusedUNet(net).query(torch.ones(8)).music is not None
 

@@ -1,6 +1,6 @@
 import torch
 
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.small_unet import LayerNorm, SmallUNet, SmallUNetConfig
 
 
 def test_a_mask_for_each_query() -> None:
@@ -24,3 +24,11 @@ def test_query_reaches_the_mask_after_a_step() -> None:
     net(magnitude, query).sum().backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
+
+
+def test_both_ways_to_normalise_are_one() -> None:
+    torch.manual_seed(0)
+    norm = LayerNorm(3)
+    norm.weight.data, norm.bias.data = torch.randn(3), torch.randn(3)
+    x = 5 + 2 * torch.randn(2, 3, 8, 4)
+    torch.testing.assert_close(norm.by_moments(x), norm(x), atol=1e-5, rtol=1e-5)

@@ -31,7 +31,7 @@ def net() -> QueryUNet:
 
 def test_subpixel_equals_transposed_convolution() -> None:
     x, weight = torch.randn(2, 6, 5, 7), torch.randn(6, 3, 5, 5)
-    slow, fast = (transposed_conv(x, weight, subpixel=flag) for flag in (False, True))
+    slow, fast = (transposed_conv(x, weight, in_phases=flag) for flag in (False, True))
     torch.testing.assert_close(slow, fast, atol=1e-4, rtol=1e-4)
 
 

@@ -47,8 +47,8 @@ def test_the_phrase_book_knows_labels_captions_and_joined_ones() -> None:
 
 def test_the_parts_sum_to_the_whole_and_name_their_sources(corpus_folder: Path) -> None:
     mixer = MixtureMixer(load_corpus([corpus_folder]), SMALL)
-    batch = mixer.batch(range(6))
-    assert batch.parts.shape == (6, 2, 2, 64, 2049)
+    batch = mixer.batch(range(12))
+    assert batch.parts.shape == (12, 2, 2, 64, 2049)
     torch.testing.assert_close(batch.parts.sum(1), batch.whole)
     for row in batch.phrases:
         assert all(1 <= len(set(part)) == len(part) <= 2 for part in row)

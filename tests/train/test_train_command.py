@@ -137,14 +137,48 @@ def test_a_net_for_sounds_learns_beside_the_others(
     assert answers == ["sounds", "sounds", "sounds", "music", "voice", "voice"]
 
 
+def test_a_music_trunk_is_learned_and_made_narrower(clips: Path, tmp_path: Path) -> None:
+    from separate.models import registry
+
+    def train(name: str, *options: object) -> tuple[str, Path]:
+        told = run(
+            "train", "supervised", clips, "--run", tmp_path / name, "--batch", "1", "--frames",
+            "64", "--steps", "1", "--tune", "music", "--precision", "float32", *options,
+        )  # fmt: skip
+        return told, tmp_path / name / "mine.safetensors"
+
+    told, wide = train("wide", "--init", "random", "--widths", "6,6,6,6,6,8", "--dense", "3")
+    assert "made anew" in told
+    told, narrow = train("narrow", "--init", wide, "--last", "2", "--teacher", wide, "--anneal")
+    assert "made narrower" in told
+    model, card = registry.load(narrow)
+    assert model.config.music_dense == 3 and model.music.widths[-1] == 2
+    assert card.extra["teacher"] == str(wide)
+    assert card.trained_on == registry.load(wide)[1].trained_on  # the same, listed once
+    adapted = run(
+        "train", "adapt", clips, "--run", tmp_path / "adapted", "--init", narrow, "--steps", "1",
+        "--batch", "1", "--precision", "float32",
+    )  # fmt: skip
+    tuned, _ = registry.load(Path(adapted.split()[-1]))
+    before = model.state_dict()
+    moved = {n for n, value in tuned.state_dict().items() if not torch.equal(value, before[n])}
+    assert moved and all("norm" in name or ".film." in name for name in moved)
+    assert any(".dense." in name for name in moved)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["weak", "--frames", "100"], "multiple of 64"),
         (["weak", "--listener", "nobody"], "no query net"),
         (["anchors", "--condition", "smell"], "take tags or name"),
-        (["supervised", "--tune", "half"], "take all, film, sounds"),
+        (["supervised", "--tune", "half"], "take all, film, sounds, music"),
         (["supervised", "--init", "small", "--tune", "sounds"], "needs a model with a gate"),
+        (["supervised", "--init", "small", "--tune", "music"], "needs a model with a gate"),
+        (["supervised", "--widths", "16,32"], "give 6 positive numbers"),
+        (["supervised", "--last", "4"], "of a net that is made"),
+        (["supervised", "--init", "default", "--teacher", "random"], "random"),
+        (["supervised", "--init", "default", "--tune", "sounds", "--dense", "7"], "size away"),
         (["supervised", "--device", "cuda:77"], "not usable here"),
         (["supervised", "--dev", "nowhere"], "no such song"),
     ],

@@ -14,7 +14,8 @@ from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.train.data import Corpus, load_clips, load_corpus, load_song
 from separate.train.dev import DevSet, stems_separator
-from separate.train.loop import LoopConfig, train
+from separate.train.loop import LoopConfig, _set_rate, train
+from separate.train.memory import Memory
 from separate.train.mixing import MUSIC, MixConfig, Mixer
 from separate.train.supervised import Supervised, SupervisedConfig
 from separate.train.trunk import QueryTrunk, TrunkConfig
@@ -67,6 +68,17 @@ def test_an_empty_and_an_unlabelled_folder_say_what_to_do(tmp_path: Path) -> Non
         load_corpus([tmp_path])
 
 
+def test_clips_of_other_licences_are_left_out_and_named(
+    tmp_path: Path, write_clips: Callable
+) -> None:
+    write_clips(tmp_path / "clips", ("dog_bark", "rain"))
+    index = tmp_path / "clips" / "clips.json"
+    index.write_text(index.read_text().replace('"free"', '"research"', 1))
+    corpus = load_corpus([tmp_path])
+    assert set(corpus.clips) | set(corpus.barred) == {"dog_bark", "rain"}
+    assert len(corpus.clips) == len(corpus.barred) == 1
+
+
 @pytest.fixture
 def mixer(corpus_folder: Path) -> Mixer:
     corpus = load_corpus([corpus_folder], ("free", "nc"))
@@ -115,6 +127,37 @@ def test_what_is_known_whole_is_shared_out(corpus_folder: Path) -> None:
     assert batch.shared.all() and all(row[:3] == MUSIC for row in batch.labels)
 
 
+def test_voices_are_asked_for_beside_the_others_where_there_is_room(corpus_folder: Path) -> None:
+    corpus = load_corpus([corpus_folder / "songs"])
+    settings = {"frames": 64, "event": 0.0, "drop": 0.0, "aligned": 1.0, "voices": True}
+    rows = Mixer(corpus, MixConfig(queries=5, **settings)).batch(range(4)).labels
+    assert all(row[:4] == (*MUSIC, "vocals") for row in rows)
+    rows = Mixer(corpus, MixConfig(queries=4, **settings)).batch(range(4)).labels
+    assert all(row[3] != "vocals" for row in rows)
+
+
+def test_clips_change_their_speed(corpus_folder: Path) -> None:
+    corpus = load_corpus([corpus_folder / "clips"])
+    drawn = [
+        Mixer(corpus, MixConfig(frames=64, speed=speed)).clip(np.random.default_rng(7), "rain")
+        for speed in (0.0, 0.3)
+    ]
+    assert drawn[0].audio.shape == drawn[1].audio.shape == (2, 63 * 1024)
+    assert not torch.allclose(drawn[0].audio, drawn[1].audio, atol=1e-3)
+
+
+def test_a_gpu_keeps_what_it_has_room_for() -> None:
+    recordings = [np.full((10, 2), value, np.int16) for value in (16384, -16384)]
+    memory = Memory(torch.device("cpu"))
+    assert memory.read(recordings[0], 2, 6).shape == (2, 4)
+    memory._room = 60  # as on a GPU; one recording takes 40
+    for recording, value in zip(recordings, (0.5, -0.5), strict=True):
+        assert memory.read(recording, 8, 20).tolist() == [[value] * 2] * 2
+    recordings[0][:] = recordings[1][:] = 0
+    held, read = (memory.read(recording) for recording in recordings)
+    assert held.unique().tolist() == [0.5] and not read.any()
+
+
 def test_captions_are_joined_when_clips_are_mixed(corpus_folder: Path) -> None:
     corpus = load_corpus([corpus_folder / "clips"])
     batch = Mixer(corpus, MixConfig(frames=64, queries=2, joined=1.0)).batch([0, 1])
@@ -149,6 +192,22 @@ def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> 
         torch.testing.assert_close(value, before[name])
 
 
+def test_a_teacher_is_followed(mixer: Mixer) -> None:
+    plain, made = recipe(mixer), recipe(mixer)
+    made.teacher = recipe(mixer).trunk
+    loss, figures = made.loss([0])
+    assert figures["taught"] == pytest.approx(0, abs=1e-4)
+    torch.testing.assert_close(loss, plain.loss([0])[0], atol=1e-3, rtol=1e-3)
+    made.teacher = recipe(mixer, seed=1).trunk
+    nn.init.constant_(made.teacher.model.music.head.bias, 1.0)
+    made.teacher.model.music.head.bias.data[:2] = -3.0  # its masks are small
+    loss, figures = made.loss([0])
+    assert figures["taught"] > 0.1
+    loss.backward()
+    pull = made.model.music.head.bias.grad
+    assert (pull[:2] > 0).all() and (pull[2:] < 0).all()  # towards smaller masks
+
+
 def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
@@ -174,6 +233,17 @@ def test_resuming_equals_going_on(mixer: Mixer, tmp_path: Path) -> None:
     resumed = train(recipe(mixer, seed=9), LoopConfig(steps=4, **config), tmp_path / "b", log=str)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_the_rate_falls_to_nothing_by_the_end_of_the_time() -> None:
+    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "multiple": 2.0}], lr=1.0)
+    rates = []
+    for spent in (0.0, 0.5, 1.0):
+        _set_rate(optimiser, LoopConfig(rate=0.1, warmup=1, anneal=True), 5, spent)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.2, 0.1, 0.0])
+    _set_rate(optimiser, LoopConfig(rate=0.1, warmup=1, decay_steps=10), 20, 0.0)
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.02)  # a tenth
 
 
 class Tiny:

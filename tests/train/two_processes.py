@@ -44,6 +44,11 @@ def main(name: str, data: str, run: str, batch: str) -> None:
         train(recipe, config, Path(run), log=lambda line: None)
         if processes.rank() == 0:
             shutil.copy(Path(run) / "checkpoint.pt", Path(run) / f"step{steps}.pt")
+    # A rate that falls by the clock must be the same for all: their weights stay equal.
+    config = LoopConfig(steps=12, batch=int(batch), minutes=5, anneal=True)
+    train(recipe, config, Path(run), log=lambda line: None)
+    weights = torch.cat([value.flatten() for value in recipe.model.parameters()]).tolist()
+    assert len(set(processes.gathered([hash(tuple(weights))]))) == 1
     processes.leave()
 
 
