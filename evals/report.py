@@ -165,6 +165,10 @@ def card_scores(results: Sequence[Result], sha256: str) -> dict[str, Any]:
             "metric": result["metric"],
             "mask_rule": result["mask_rule"],
         }
+        if result["kind"] == "labels":
+            scores[name]["label_sdr"] = {
+                label: result["summary"][label]["sdr"][average] for label in found
+            }
     if not scores:
         raise DataError("none of the results was made with this card's weights; evaluate them anew")
     return scores

@@ -285,5 +285,9 @@ def test_a_zip_holds_the_files_as_they_are(tmp_path):
 def test_the_page_says_how_well_each_label_is_found() -> None:
     text = about(60.0, "default")
     assert "How well each label is found: clips held-out by text" in text
+    rows = [line for line in text.split("\n") if line.count("|") == 5 and "SDR" not in line]
+    sdr = [float(row.split("|")[3]) for row in rows if "---" not in row]
+    assert "| label | mixtures | SDR (dB) | SDRi (dB) |" in text and len(sdr) > 30
+    assert sdr == sorted(sdr, reverse=True)
     assert "| dog bark | 4 | " in text and "| mean | 26 |" not in text
     assert text.index("| speech |") < text.index("| helicopter |")  # the best first

@@ -139,6 +139,13 @@ def test_card_says_how_many_mixtures_each_label_was_scored_on():
     assert found["count"] == {"mean": 26, "dog_bark": 4}
 
 
+def test_card_says_of_stems_by_label_how_good_they_are_beside_what_they_gain():
+    entry = {"sdr": {"mean": 0.5, "songs": 2}, "sdr_improvement": {"mean": 20.0, "songs": 2}}
+    labels = {**result(), "kind": "labels", "summary": {"shaker": entry}}
+    (found,) = card_scores([labels], "12").values()
+    assert found["sdr_improvement"] == {"shaker": 20.0} and found["label_sdr"] == {"shaker": 0.5}
+
+
 def test_card_takes_only_results_of_its_own_weights():
     assert card_scores([result()], "12")["stems songs valid"]["sdr"]["vocals"] == 7.0
     with pytest.raises(DataError, match="evaluate them anew"):
