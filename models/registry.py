@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -169,7 +169,19 @@ def load(path: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, Car
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(f"{path}: weights and card do not fit ({reason})") from error
+    if not _built_with(path, card.config):
+        raise CheckpointError(f"{path}: weights and card do not fit (of another configuration)")
     return module.to(device).eval().requires_grad_(False), card
+
+
+def _built_with(path: Path, config: dict[str, Any]) -> bool:
+    """Whether a file's note of its configuration, where it has one, is the card's."""
+    with safe_open(path, framework="pt") as file:
+        note = file.metadata()
+    try:
+        return note is None or json.loads(note["config"]) == config
+    except (KeyError, ValueError):
+        return False
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

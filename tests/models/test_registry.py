@@ -55,6 +55,20 @@ def test_find_by_name_and_path(tmp_path: Path, net: QueryUNet) -> None:
         registry.find(str(tmp_path / "other.safetensors"))
 
 
+def test_weights_remember_what_they_were_built_with(tmp_path: Path, net: QueryUNet) -> None:
+    path = tmp_path / "tiny.safetensors"
+    registry.save(net, CARD, path, precision="float16")
+    card, whole = path.with_suffix(".json"), path.read_bytes()
+    text = card.read_text()
+    card.write_text(text.replace('"query_dim": 8,', '"query_dim": 8, "music_level": -20.0,'))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        registry.load(path)
+    card.write_text(text)
+    path.write_bytes(whole.replace(b'"config"', b'"bonfig"', 1))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        registry.load(path)
+
+
 def test_damage_is_one_line(tmp_path: Path, net: QueryUNet) -> None:
     path = tmp_path / "tiny.safetensors"
     registry.save(net, CARD, path, precision="float16")
