@@ -140,7 +140,7 @@ class FusedTrunk:
             scale, shift = query.scales[level], query.shifts[level]
             if in_phases:
                 y = _upsample(x, kernel, in_phases, shift).addcmul_(shared, scale)
-            else:  # with a bias a transposed convolution takes twice as long
+            else:  # a transposed convolution is slower with a bias
                 y = _upsample(x, kernel, in_phases)
                 y = y.add_(torch.addcmul(shift[:, None, None], shared, scale))
             y = self._activate(level, y)
@@ -204,7 +204,7 @@ def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
 def _standardised(x: Tensor) -> Tensor:
     """Take mean and deviation off each example, as `LayerNorm` does, in place.
 
-    Sums and dot products, since a variance takes ten times as long.
+    Sums and dot products, since a variance is much slower.
     """
     rows = [row.permute(1, 2, 0).flatten() for row in x]  # as channels-last memory lies
     mean = torch.stack([row.mean() for row in rows])
@@ -212,7 +212,7 @@ def _standardised(x: Tensor) -> Tensor:
     scale = ((power - mean.square()).clamp_min(0) + _LAYER_NORM_EPS).rsqrt()
     if len(rows) > 1:
         return x.sub_(mean[:, None, None, None]).mul_(scale[:, None, None, None])
-    # One pass over memory; broadcasting would take three times as long.
+    # One pass over memory, without broadcasting.
     return torch.add(-(mean * scale).squeeze(), x, alpha=float(scale), out=x)
 
 
