@@ -22,6 +22,7 @@ from separate.models.spleeter import Encoder, SameConv, SameTransposedConv
 from separate.models.trunk import Features, Film, Trunk
 
 _DENSE_LEVELS = 3  # of the encoder, finest first
+_BLOCK_FRAMES = 32  # that a dense layer maps at a time
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,17 @@ class _Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, channels, frames, bands)` to the same."""
-        change: Tensor = self.widen(functional.leaky_relu(self.narrow(self.norm(x)), 0.2))
-        return x + change
+        normed = self.norm(x)
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            return x + self._change(normed)
+        pairs = zip(x.split(_BLOCK_FRAMES, 2), normed.split(_BLOCK_FRAMES, 2), strict=True)
+        for part, seen in pairs:  # that fit a core's cache
+            seen.copy_(self._change(seen.transpose(1, 2).contiguous()).transpose(1, 2).add_(part))
+        return normed
+
+    def _change(self, normed: Tensor) -> Tensor:
+        change: Tensor = self.widen(functional.leaky_relu(self.narrow(normed), 0.2))
+        return change
 
 
 class _SmallEncoder(Encoder):

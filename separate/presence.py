@@ -37,6 +37,8 @@ _NO_SOURCES = ("music", "silence")  # labels that no estimate is mistaken for
 _ENERGY_ALONE_DB = -25.0  # half likely, where an encoder cannot hear
 _ENERGY_ALONE_WEIGHT = 0.2  # per dB
 
+_Sound = tuple[Tensor, Tensor | None]  # its vector (dim,), likelihoods of the classes (527,)
+
 
 @dataclass(frozen=True)
 class Clues:
@@ -82,7 +84,6 @@ class PresenceMeter:
         self._mixture_energy = 0.0
         self._windows = 0
         self._answer: list[float] | None = None
-        self._names: tuple[Tensor, Tensor] | None = None
 
     def update(self, mixture: np.ndarray, outputs: np.ndarray) -> None:
         """Take one window.
@@ -121,15 +122,16 @@ class PresenceMeter:
         Raises:
             QueryError: The encoder cannot hear.
         """
+        mixtures: dict[int, _Sound] = {}  # by window: queries often share it
         pairs = zip(self._heard, self._vectors, strict=True)
-        return [self._clues(heard, vector) for heard, vector in pairs]
+        return [self._clues(heard, vector, mixtures) for heard, vector in pairs]
 
     @torch.inference_mode()
-    def _clues(self, heard: _Heard, vector: Tensor) -> Clues | None:
+    def _clues(self, heard: _Heard, vector: Tensor, mixtures: dict[int, _Sound]) -> Clues | None:
         energy_db = self._energy_db(heard)
         if energy_db <= _SILENCE_DB:
             return None
-        labels, classes = self._known()
+        labels, classes = _known(self._encoder)  # type: ignore[arg-type]  # any object has a hash
         near = classes @ vector
         rivals = labels[labels @ vector < _KIN]
         found: list[tuple[float, float, float]] = []
@@ -138,11 +140,14 @@ class PresenceMeter:
             similarity = float(sound @ vector)
             lead = similarity - float((rivals @ sound).amax())
             found.append((similarity, lead, _tags(tags, near)))
-        sound, tags = self._listen(max(heard.loudest).mixture)
+        loudest = max(heard.loudest)
+        if loudest.number not in mixtures:
+            mixtures[loudest.number] = self._listen(loudest.mixture)
+        sound, tags = mixtures[loudest.number]
         return Clues(*max(found), float(sound @ vector), _tags(tags, near), energy_db)
 
-    def _listen(self, mono: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """Return the vector `(dim,)` and, from an encoder that tags, the likelihoods `(527,)`."""
+    def _listen(self, mono: np.ndarray) -> _Sound:
+        """Embed a sound `(time,)`; only some encoders tag it too."""
         waveform = torch.from_numpy(mono)[None]
         hear = getattr(self._encoder, "hear", None)
         if hear is None:
@@ -150,18 +155,19 @@ class PresenceMeter:
         vectors, likelihoods = hear(waveform, self._sample_rate)
         return vectors[0], likelihoods[0]
 
-    def _known(self) -> tuple[Tensor, Tensor]:
-        """Vectors of all labels' and of all AudioSet classes' names."""
-        if self._names is None:
-            labels = [name for name in vocabulary.labels() if name not in _NO_SOURCES]
-            classes = list(map(vocabulary.spoken, vocabulary.audioset_classes()))
-            self._names = self._encoder.embed_text(labels), self._encoder.embed_text(classes)
-        return self._names
-
     def _energy_db(self, heard: _Heard) -> float:
         if self._mixture_energy < 1e-9:
             return -math.inf
         return 10 * math.log10(max(heard.energy / self._mixture_energy, 1e-12))
+
+
+@lru_cache(maxsize=2)
+@torch.inference_mode()
+def _known(encoder: Encoder) -> tuple[Tensor, Tensor]:
+    """Vectors of all labels' and of all AudioSet classes' names."""
+    labels = [name for name in vocabulary.labels() if name not in _NO_SOURCES]
+    classes = list(map(vocabulary.spoken, vocabulary.audioset_classes()))
+    return encoder.embed_text(labels), encoder.embed_text(classes)
 
 
 def _tags(likelihoods: Tensor | None, near: Tensor) -> float:

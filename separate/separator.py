@@ -94,11 +94,16 @@ class Separator:
         block_samples = _BLOCK_SECONDS * sample_rate
         blocks = (array[:, i : i + block_samples] for i in range(0, array.shape[1], block_samples))
         stream = self.stream(blocks, sample_rate, array.shape[0], queries)
-        pieces = list(stream)
-        estimates = torch.from_numpy(np.concatenate([p.estimates for p in pieces], axis=-1))
+        estimates = np.empty((len(stream.names), *array.shape), np.float32)
+        residual = np.empty(array.shape, np.float32)
+        start = 0
+        for block in stream:
+            some = slice(start, start + block.residual.shape[-1])
+            estimates[..., some], residual[:, some] = block.estimates, block.residual
+            start = some.stop
         return Separation(
-            dict(zip(stream.names, estimates, strict=True)),
-            torch.from_numpy(np.concatenate([p.residual for p in pieces], axis=-1)),
+            dict(zip(stream.names, torch.from_numpy(estimates), strict=True)),
+            torch.from_numpy(residual),
             stream.presence,
             sample_rate,
         )
