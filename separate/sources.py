@@ -45,6 +45,7 @@ _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
+_REST = "other"  # the stem that is named by what it is not
 QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
 
 
@@ -56,6 +57,7 @@ class PreparedQuery:
     negative: tuple[object, ...] = ()
     is_part: tuple[bool, ...] = ()  # whether each negative is a part of the positive, or its rival
     firmness: float = 1.0  # how firmly the negative parts are taken out
+    is_rest: bool = False  # whether it means what the others leave, where they share out all
 
 
 def embedded(encoder: Encoder, query: Query, fold: Callable[[Tensor], object]) -> PreparedQuery:
@@ -69,7 +71,9 @@ def embedded(encoder: Encoder, query: Query, fold: Callable[[Tensor], object]) -
     positive, negative = embed_query(encoder, query)
     parts = [fold(part) for part in (positive, *negative)]
     is_part = tuple(means_part(encoder, positive, vector) for vector in negative)
-    return PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness)
+    in_words = not (query.like or query.exclude or query.unlike)
+    is_rest = in_words and [text.casefold() for text in query.text] == [_REST]
+    return PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness, is_rest)
 
 
 class MaskModel(ABC):
@@ -119,25 +123,29 @@ class MaskModel(ABC):
         padding = self.stft.samples(frames) - length
         padded = torch.nn.functional.pad(stereo.to(self.device), (0, padding))
         spectrum = stft(padded, self.stft)
-        masks = self.masks(modulus(spectrum.transpose(1, 2)), prepared)
-        shared = self.share and len(masks) > 1
-        claims = self.claims(prepared)
-        count = len(masks) - 1 if shared else len(masks) + (len(masks) > 1)
-        inverses = [InverseStft(frames, self.stft) for _ in range(count)]
+        count = len(prepared)
+        shared = self.share and count > 1
+        left = _left_over(prepared) if shared else None
+        rest = left if left is not None and prepared[left].is_rest else None
+        asked = [query for place, query in enumerate(prepared) if place != rest]
+        masks = self.masks(modulus(spectrum.transpose(1, 2)), asked)
+        claims = self.claims(asked)
+        places = [place for place in range(count + (count > 1 and not shared)) if place != left]
+        inverses = [InverseStft(frames, self.stft) for _ in places]
         for start in range(0, frames, _BLOCK_FRAMES):
             some = slice(start, start + _BLOCK_FRAMES)
             parts = [mask(some) for mask in masks]
-            parts = _shares(parts, claims)[:-1] if shared else _with_claim(parts)
-            for inverse, part in zip(inverses, parts, strict=True):
+            parts = shared_masks(parts, claims, rest is None) if shared else _with_claim(parts)
+            for inverse, part in zip(inverses, parts, strict=False):  # a last share is left over
                 inverse.add(apply_mask(part, spectrum[..., some]))
         stereo = stereo.to(self.device)
-        outputs = stereo.new_empty(len(masks) + 1, *stereo.shape)
-        for output, inverse in zip(outputs, inverses, strict=False):
-            inverse.waveform(length, out=output)
-        if shared:
-            outputs[-2] = stereo - outputs[:-2].sum(0)
+        outputs = stereo.new_empty(count + 1, *stereo.shape)
+        for place, inverse in zip(places, inverses, strict=True):
+            inverse.waveform(length, out=outputs[place])
+        if left is not None:
+            outputs[left] = stereo - sum(outputs[place] for place in places)
             outputs[-1] = stereo
-        elif len(masks) == 1:
+        elif count == 1:
             outputs[1] = outputs[0]
         return outputs
 
@@ -304,15 +312,25 @@ def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
     return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
 
 
-def _shares(masks: Sequence[Tensor], claims: Sequence[bool]) -> list[Tensor]:
-    """Share the mixture out by masks: they sum to one, where one of them is not 0.
+def _left_over(prepared: Sequence[PreparedQuery]) -> int:
+    """Which query gets what the others leave, of those that share out all: `other`, or the last."""
+    rests = [place for place, query in enumerate(prepared) if query.is_rest]
+    return rests[0] if rests else len(prepared) - 1
 
-    What claims its mask keeps it, the others share what remains.
+
+def shared_masks(masks: Sequence[Tensor], claims: Sequence[bool], whole: bool) -> list[Tensor]:
+    """Share the mixture out by masks: what claims its mask keeps it, the others get the remainder.
+
+    Args:
+        masks: 0..1.
+        claims: Which keep theirs.
+        whole: Whether they take all, so that they sum to one where one of them is not 0; else they
+            take no more than all.
     """
     zero = torch.zeros_like(masks[0])
     kept = sum((mask for mask, claim in zip(masks, claims, strict=True) if claim), zero)
     others = sum((mask for mask, claim in zip(masks, claims, strict=True) if not claim), zero)
-    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS)
+    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS if whole else 1)
     kept = kept.clamp_min(1)
     return [
         mask / kept if claim else mask * shares for mask, claim in zip(masks, claims, strict=True)

@@ -98,6 +98,18 @@ def test_shared_queries_sum_to_the_mixture(make) -> None:
     assert result.residual.square().mean() < 1e-3 * np.square(mixture).mean()
 
 
+def test_other_is_what_the_others_leave(make) -> None:
+    mixture = noise(RATE)
+    alone = make().separate(mixture, RATE, ["drums"])
+    pair = make(share=True).separate(mixture, RATE, ["Other", "drums"])
+    torch.testing.assert_close(pair.estimates["drums"], alone.estimates["drums"])
+    torch.testing.assert_close(pair.estimates["Other"], alone.residual)
+    drums = Query("drums", ("drums",))
+    less = Query("other", ("other",), exclude=("bass",))  # asks for something of its own
+    own = make(share=True).separate(mixture, RATE, [less, drums])
+    assert not torch.allclose(own.estimates["drums"], alone.estimates["drums"], atol=1e-3)
+
+
 def test_free_queries_leave_what_none_claims(make) -> None:
     mixture = noise(RATE)
     separator = make()
