@@ -4,7 +4,7 @@ In: a `Method`, which is plain data and travels to worker processes. Out: a func
 to its estimates.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 RULES = ("sum-to-mix", "free")
 MODEL_BINS = 1024  # the band that the default model masks
-_BLOCK_SECONDS = 10
 
 Estimates = dict[str, np.ndarray]  # by stem or query, each (channels, time)
 Separate = Callable[[Song, Sequence[str]], Estimates]
@@ -73,7 +72,7 @@ def model_method(
     own = [stem for stem in cards[0].stems if stem in (*STEMS, ACCOMPANIMENT)]
     asked = list(stems or own or STEMS)
     share = rule == "sum-to-mix" and len(asked) > 1
-    words = "sum-to-mix: the masks of all queries sum to 1" if share else _FREE
+    words = _SHARED if share else _FREE
     name = ",".join(card.name for card in cards)
     sha256 = ",".join(card.sha256 for card in cards)
     # The weights are opened by what the user gave, named by what their cards say.
@@ -81,6 +80,7 @@ def model_method(
     return method, asked
 
 
+_SHARED = "sum-to-mix: the estimates of all queries sum to the mixture"
 _FREE = "free queries: each mask by itself, target against all the rest"
 
 
@@ -138,20 +138,8 @@ def separate_song(
     Returns:
         Estimates and presence by query.
     """
-    outputs = np.empty((len(queries), *song.mixture.shape), np.float32)
-    blocks = _blocks(song.mixture, _BLOCK_SECONDS * song.sample_rate)
-    stream = separator.stream(blocks, song.sample_rate, song.mixture.shape[0], queries)
-    position = 0
-    for block in stream:
-        count = block.estimates.shape[-1]
-        outputs[..., position : position + count] = block.estimates
-        position += count
-    return dict(zip(stream.names, outputs, strict=True)), stream.presence
-
-
-def _blocks(mixture: np.ndarray, block_samples: int) -> Iterator[np.ndarray]:
-    for start in range(0, mixture.shape[1], block_samples):
-        yield mixture[:, start : start + block_samples]
+    result = separator.separate(song.mixture, song.sample_rate, queries)
+    return {name: audio.numpy() for name, audio in result.estimates.items()}, result.presence
 
 
 def _open_oracle(method: Method) -> Separate:

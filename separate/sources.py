@@ -34,7 +34,7 @@ from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
 from separate.models.stft import InverseStft, StftConfig, modulus, stft
 from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
 from separate.queries import Encoder, encoder_for, load_encoder
-from separate.queries.query import Query, embed_query, means_part
+from separate.queries.query import Query, embed_query, left_over, means_part, means_rest
 from separate.settings import Settings
 from separate.source_model import SourceModel
 from separate.stem_models import WaveformStems
@@ -45,7 +45,6 @@ _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
-_REST = "other"  # the stem that is named by what it is not
 QUERY_MODEL = "default"  # takes what is finer than a stem, or fits none
 
 
@@ -57,7 +56,7 @@ class PreparedQuery:
     negative: tuple[object, ...] = ()
     is_part: tuple[bool, ...] = ()  # whether each negative is a part of the positive, or its rival
     firmness: float = 1.0  # how firmly the negative parts are taken out
-    is_rest: bool = False  # whether it means what the others leave, where they share out all
+    is_rest: bool = False  # whether it asks for `other`
 
 
 def embedded(encoder: Encoder, query: Query, fold: Callable[[Tensor], object]) -> PreparedQuery:
@@ -71,9 +70,9 @@ def embedded(encoder: Encoder, query: Query, fold: Callable[[Tensor], object]) -
     positive, negative = embed_query(encoder, query)
     parts = [fold(part) for part in (positive, *negative)]
     is_part = tuple(means_part(encoder, positive, vector) for vector in negative)
-    in_words = not (query.like or query.exclude or query.unlike)
-    is_rest = in_words and [text.casefold() for text in query.text] == [_REST]
-    return PreparedQuery(parts[0], tuple(parts[1:]), is_part, query.firmness, is_rest)
+    return PreparedQuery(
+        parts[0], tuple(parts[1:]), is_part, query.firmness, is_rest=means_rest(query)
+    )
 
 
 class MaskModel(ABC):
@@ -125,9 +124,9 @@ class MaskModel(ABC):
         spectrum = stft(padded, self.stft)
         count = len(prepared)
         shared = self.share and count > 1
-        left = _left_over(prepared) if shared else None
-        rest = left if left is not None and prepared[left].is_rest else None
-        asked = [query for place, query in enumerate(prepared) if place != rest]
+        left = left_over([query.is_rest for query in prepared]) if shared else None
+        whole = left is None or not prepared[left].is_rest  # whether all have masks of their own
+        asked = [query for place, query in enumerate(prepared) if whole or place != left]
         masks = self.masks(modulus(spectrum.transpose(1, 2)), asked)
         claims = self.claims(asked)
         places = [place for place in range(count + (count > 1 and not shared)) if place != left]
@@ -135,8 +134,8 @@ class MaskModel(ABC):
         for start in range(0, frames, _BLOCK_FRAMES):
             some = slice(start, start + _BLOCK_FRAMES)
             parts = [mask(some) for mask in masks]
-            parts = shared_masks(parts, claims, rest is None) if shared else _with_claim(parts)
-            for inverse, part in zip(inverses, parts, strict=False):  # a last share is left over
+            parts = shared_masks(parts, claims, whole) if shared else _with_claim(parts)
+            for inverse, part in zip(inverses, parts[: len(places)], strict=True):
                 inverse.add(apply_mask(part, spectrum[..., some]))
         stereo = stereo.to(self.device)
         outputs = stereo.new_empty(count + 1, *stereo.shape)
@@ -312,20 +311,14 @@ def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
     return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
 
 
-def _left_over(prepared: Sequence[PreparedQuery]) -> int:
-    """Which query gets what the others leave, of those that share out all: `other`, or the last."""
-    rests = [place for place, query in enumerate(prepared) if query.is_rest]
-    return rests[0] if rests else len(prepared) - 1
-
-
 def shared_masks(masks: Sequence[Tensor], claims: Sequence[bool], whole: bool) -> list[Tensor]:
     """Share the mixture out by masks: what claims its mask keeps it, the others get the remainder.
 
     Args:
         masks: 0..1.
         claims: Which keep theirs.
-        whole: Whether they take all, so that they sum to one where one of them is not 0; else they
-            take no more than all.
+        whole: Whether they take all that is not kept, wherever one of them is not 0; else they take
+            no more than that.
     """
     zero = torch.zeros_like(masks[0])
     kept = sum((mask for mask, claim in zip(masks, claims, strict=True) if claim), zero)

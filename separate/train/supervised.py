@@ -136,8 +136,8 @@ class Supervised:
     ) -> Tensor:
         """SDR loss of drums, bass and other as `--stems` shares the mixture out among the four.
 
-        A share cannot be raised by making all masks small, the trap of the first steps: what
-        drums and bass leave is other's.
+        Masks of drums and bass that are too small, the trap of the first steps, harm other too,
+        which gets what they leave.
 
         Returns:
             One for each of the rows `(rows,)`.

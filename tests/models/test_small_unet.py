@@ -1,4 +1,5 @@
 import torch
+from torch import nn
 
 from separate.models.small_unet import LayerNorm, SmallUNet, SmallUNetConfig
 
@@ -32,3 +33,15 @@ def test_both_ways_to_normalise_are_one() -> None:
     norm.weight.data, norm.bias.data = torch.randn(3), torch.randn(3)
     x = 5 + 2 * torch.randn(2, 3, 8, 4)
     torch.testing.assert_close(norm.by_moments(x), norm(x), atol=1e-5, rtol=1e-5)
+
+
+def test_dense_layers_give_the_same_with_gradients_and_without() -> None:
+    torch.manual_seed(0)
+    net = SmallUNet(SmallUNetConfig(dense=8))
+    for layer in net.encoder.dense:
+        nn.init.normal_(layer.widen.weight)
+        nn.init.normal_(layer.widen.bias)
+    magnitude = torch.rand(2, 1, 128, 2049)
+    learning = net.encode(magnitude).bottleneck
+    with torch.no_grad():
+        torch.testing.assert_close(net.encode(magnitude).bottleneck, learning, atol=1e-5, rtol=1e-5)

@@ -104,6 +104,10 @@ def test_other_is_what_the_others_leave(make) -> None:
     pair = make(share=True).separate(mixture, RATE, ["Other", "drums"])
     torch.testing.assert_close(pair.estimates["drums"], alone.estimates["drums"])
     torch.testing.assert_close(pair.estimates["Other"], alone.residual)
+    third = make(share=True).separate(mixture, RATE, ["drums", "other instruments", "vocals"])
+    assert not third.residual.abs().max() > 1e-5
+    total = torch.stack(list(third.estimates.values())).sum(0)
+    np.testing.assert_allclose(total.numpy(), mixture, atol=1e-5)
     drums = Query("drums", ("drums",))
     less = Query("other", ("other",), exclude=("bass",))  # asks for something of its own
     own = make(share=True).separate(mixture, RATE, [less, drums])
