@@ -16,7 +16,7 @@ from torch import Tensor
 
 from separate.errors import SettingsError
 from separate.queries import Encoder, encoder_for, vocabulary
-from separate.queries.query import Query, embed_query, left_over, means_rest
+from separate.queries.query import Query, embed_query
 from separate.settings import Settings
 from separate.source_model import SourceModel
 from separate.stream import Grid
@@ -153,12 +153,10 @@ class CascadeModel:
             if way.is_whole:
                 outputs[place] = claims[way.stem] = waves[way.stem]
         stems = [outputs[place] for place in range(len(plan.ways))]
-        if self._share and len(stems) > 1:
-            mixture = stereo.to(stems[0].device)
-            left = left_over([means_rest(query) for query in plan.queries])
-            others = [stem for place, stem in enumerate(stems) if place != left]
-            stems[left] = mixture - torch.stack(others).sum(dim=0)
-            return torch.stack([*stems, mixture])
+        if self._share and len(stems) > 1:  # the last is what the others leave
+            rest = stereo.to(stems[0].device)
+            stems[-1] = rest - torch.stack(stems[:-1]).sum(dim=0)
+            return torch.stack([*stems, rest])
         return torch.stack([*stems, torch.stack(list(claims.values())).sum(dim=0)])
 
     def ways(self, prepared: Any) -> dict[str, str]:

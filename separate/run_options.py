@@ -100,8 +100,7 @@ Firmness = Annotated[
 SumToMix = Annotated[
     bool | None,
     typer.Option("--sum-to-mix/--no-sum-to-mix", rich_help_panel=_WHAT,
-                 help="Several queries share out the mixture, and `other` gets what the rest leave"
-                 " (default: only --stems alone does)."),
+                 help="Several queries share out the mixture (default: only --stems alone does)."),
 ]  # fmt: skip
 Residual = Annotated[
     bool | None,

@@ -30,7 +30,7 @@ class Settings:
     segment: float | None = None  # seconds a window; None: the model's own
     overlap: float | None = None  # part of a window that is cross-faded, 0..0.5; None: the model's
     shifts: int = 0  # further positions of the transform that are averaged, 0..10
-    share: bool = False  # several queries share out the mixture; `other` gets what the rest leave
+    share: bool = False  # several queries share out the mixture, so that they sum to it
     strength: float = 1.0  # how hard the mask bites, 0.25..4
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end

@@ -34,7 +34,7 @@ from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
 from separate.models.stft import InverseStft, StftConfig, modulus, stft
 from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
 from separate.queries import Encoder, encoder_for, load_encoder
-from separate.queries.query import Query, embed_query, left_over, means_part, means_rest
+from separate.queries.query import Query, embed_query, means_part, means_rest
 from separate.settings import Settings
 from separate.source_model import SourceModel
 from separate.stem_models import WaveformStems
@@ -122,29 +122,29 @@ class MaskModel(ABC):
         padding = self.stft.samples(frames) - length
         padded = torch.nn.functional.pad(stereo.to(self.device), (0, padding))
         spectrum = stft(padded, self.stft)
-        count = len(prepared)
-        shared = self.share and count > 1
-        left = left_over([query.is_rest for query in prepared]) if shared else None
-        whole = left is None or not prepared[left].is_rest  # whether all have masks of their own
-        asked = [query for place, query in enumerate(prepared) if whole or place != left]
-        masks = self.masks(modulus(spectrum.transpose(1, 2)), asked)
-        claims = self.claims(asked)
-        places = [place for place in range(count + (count > 1 and not shared)) if place != left]
-        inverses = [InverseStft(frames, self.stft) for _ in places]
+        masks = self.masks(modulus(spectrum.transpose(1, 2)), prepared)
+        shared = self.share and len(masks) > 1
+        claims = self.claims(prepared)
+        sure = [query.is_rest or claim for query, claim in zip(prepared, claims, strict=True)]
+        doubts = any(query.is_rest for query in prepared)
+        count = len(masks) - 1 if shared else len(masks) + (len(masks) > 1)
+        inverses = [InverseStft(frames, self.stft) for _ in range(count)]
         for start in range(0, frames, _BLOCK_FRAMES):
             some = slice(start, start + _BLOCK_FRAMES)
             parts = [mask(some) for mask in masks]
-            parts = shared_masks(parts, claims, whole) if shared else _with_claim(parts)
-            for inverse, part in zip(inverses, parts[: len(places)], strict=True):
+            if shared and doubts:
+                parts = _doubted(parts, sure)
+            parts = _shares(parts, claims)[:-1] if shared else _with_claim(parts)
+            for inverse, part in zip(inverses, parts, strict=True):
                 inverse.add(apply_mask(part, spectrum[..., some]))
         stereo = stereo.to(self.device)
-        outputs = stereo.new_empty(count + 1, *stereo.shape)
-        for place, inverse in zip(places, inverses, strict=True):
-            inverse.waveform(length, out=outputs[place])
-        if left is not None:
-            outputs[left] = stereo - sum(outputs[place] for place in places)
+        outputs = stereo.new_empty(len(masks) + 1, *stereo.shape)
+        for output, inverse in zip(outputs, inverses, strict=False):
+            inverse.waveform(length, out=output)
+        if shared:
+            outputs[-2] = stereo - outputs[:-2].sum(0)
             outputs[-1] = stereo
-        elif count == 1:
+        elif len(masks) == 1:
             outputs[1] = outputs[0]
         return outputs
 
@@ -311,19 +311,26 @@ def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
     return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
 
 
-def shared_masks(masks: Sequence[Tensor], claims: Sequence[bool], whole: bool) -> list[Tensor]:
-    """Share the mixture out by masks: what claims its mask keeps it, the others get the remainder.
+def _doubted(masks: Sequence[Tensor], sure: Sequence[bool]) -> list[Tensor]:
+    """Bring masks to the power 1.5, but for those of `other` and of what claims its mask.
 
-    Args:
-        masks: 0..1.
-        claims: Which keep theirs.
-        whole: Whether they take all that is not kept, wherever one of them is not 0; else they take
-            no more than that.
+    What a net is not sure of then falls to `other`: more in real recordings resembles a bass or a
+    drum than in what models learn from. Chosen on songs that no model was trained on, see
+    `models/RUNS.md`.
+    """
+    pairs = zip(masks, sure, strict=True)
+    return [mask if is_sure else mask * mask.sqrt() for mask, is_sure in pairs]
+
+
+def _shares(masks: Sequence[Tensor], claims: Sequence[bool]) -> list[Tensor]:
+    """Share the mixture out by masks: they sum to one, where one of them is not 0.
+
+    What claims its mask keeps it, the others share what remains.
     """
     zero = torch.zeros_like(masks[0])
     kept = sum((mask for mask, claim in zip(masks, claims, strict=True) if claim), zero)
     others = sum((mask for mask, claim in zip(masks, claims, strict=True) if not claim), zero)
-    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS if whole else 1)
+    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS)
     kept = kept.clamp_min(1)
     return [
         mask / kept if claim else mask * shares for mask, claim in zip(masks, claims, strict=True)

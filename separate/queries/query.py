@@ -22,7 +22,7 @@ LONGEST_EXAMPLE_SECONDS = 300.0  # what follows is not listened to
 SILENT_PEAK = 1e-3  # an example that stays below it (-60 dBFS) is silent
 SILENT_SHARE = 0.03  # pieces that stay 30 dB below the loudest are skipped, as USS does
 HIGHEST_FIRMNESS = 10.0
-_REST = "other"  # the label that is named by what it is not
+_REST = "other"  # the label of what is named by what it is not
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,6 @@ def means_rest(query: Query) -> bool:
     in_words_alone = not (query.like or query.exclude or query.unlike)
     captions = vocabulary.labels()[_REST].captions
     return in_words_alone and len(query.text) == 1 and query.text[0].casefold() in captions
-
-
-def left_over(rests: Sequence[bool]) -> int:
-    """Return the place of the query that gets what the others leave, where they share out all.
-
-    Args:
-        rests: Which queries mean the rest (see `means_rest`); where none does, it is the last.
-    """
-    return rests.index(True) if True in rests else len(rests) - 1
 
 
 def _mean(vectors: Sequence[Tensor]) -> Tensor:

@@ -19,7 +19,6 @@ from separate.models.losses import (
     products,
 )
 from separate.models.stft import modulus
-from separate.sources import shared_masks
 from separate.train.mixing import MUSIC, Mixer
 from separate.train.phrases import draw_wording
 from separate.train.processes import mean_over_all
@@ -136,17 +135,15 @@ class Supervised:
     ) -> Tensor:
         """SDR loss of drums, bass and other as `--stems` shares the mixture out among the four.
 
-        Masks of drums and bass that are too small, the trap of the first steps, harm other too,
-        which gets what they leave.
+        A share cannot be raised by making all masks small, the trap of the first steps.
 
         Returns:
             One for each of the rows `(rows,)`.
         """
         if not bool(rows.any()):
             return voice.new_zeros(0)
-        masks = [voice[rows], *(part[rows].sigmoid() for part in logits[: len(MUSIC) - 1])]
-        taken = shared_masks(masks, [True] + [False] * (len(masks) - 1), whole=False)
-        shares = [*taken[1:], 1 - torch.stack(taken).sum(0)]
+        music = torch.stack([part[rows].sigmoid() for part in logits[: len(MUSIC)]])
+        shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
         losses = [
             masked_sdr_loss(share, Products(*(part[rows] for part in astuple(pair))))
             for share, pair in zip(shares, pairs, strict=False)

@@ -159,14 +159,6 @@ def test_shared_stems_sum_to_the_mixture(make):
         np.testing.assert_allclose(total.numpy(), mixture, atol=1e-4)
 
 
-def test_other_is_what_the_others_leave(make):
-    mixture = noise(RATE)
-    first = make(share=True).separate(mixture, RATE, ["other", "snare", "vocals"])
-    last = make(share=True).separate(mixture, RATE, ["snare", "vocals", "other"])
-    for name, estimate in first.estimates.items():
-        torch.testing.assert_close(estimate, last.estimates[name])
-
-
 def test_averaged_with_a_query_model(make):
     mixture = noise(RATE)
     one, two = (

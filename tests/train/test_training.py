@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from separate.errors import DataError, OutputError
-from separate.models.losses import products
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
@@ -191,23 +190,6 @@ def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> 
     assert float(made.loss([0])[0].detach()) < first
     for name, value in made.model.voice.state_dict().items():
         torch.testing.assert_close(value, before[name])
-
-
-def test_other_is_scored_as_what_drums_and_bass_leave(mixer: Mixer) -> None:
-    config = MixConfig(frames=64, clips=0.0, event=0.0, drop=0.0, absent=0.0)
-    batch = Mixer(mixer.corpus, config).batch([0])
-    pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(len(MUSIC))]
-    ratios = [pair.cross / pair.power.clamp_min(1e-9) for pair in pairs]
-    drums, bass, other = (ratio.clamp(1e-4, 1 - 1e-4).logit() for ratio in ratios)
-    made, voice = recipe(mixer), torch.zeros_like(drums)
-
-    def loss(*logits: Tensor) -> float:
-        return float(made._shared_loss(logits, pairs, voice, batch.shared))
-
-    assert loss(drums, bass, -other) == loss(drums, bass, other)
-    silent = torch.full_like(drums, -20.0)
-    assert loss(drums, bass, other) < loss(silent, bass, other) < loss(silent, silent, other)
-    assert loss(drums, bass, other) < loss(drums, silent, other)
 
 
 def test_a_teacher_is_followed(mixer: Mixer) -> None:
