@@ -7,7 +7,7 @@ Masks are kept as the networks give them and spread over all bins a few frames a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -37,14 +37,24 @@ class FusedUNet:
 
     def __init__(self, net: QueryUNet) -> None:
         self.net = net
-        self.music = FusedTrunk(net.music)
         self.voice = FusedTrunk(net.voice)
-        self.sounds = None if net.sounds is None else FusedTrunk(net.sounds)
+
+    # Prepared once a query needs it: kernels take time and a hundred megabytes.
+    @cached_property
+    def music(self) -> FusedTrunk:
+        """The music trunk."""
+        return FusedTrunk(self.net.music)
+
+    @cached_property
+    def sounds(self) -> FusedTrunk:
+        """The net for sounds, of a model that has one."""
+        assert self.net.sounds is not None
+        return FusedTrunk(self.net.sounds)
 
     def query(self, vector: Tensor) -> FusedQuery:
         """Prepare a query vector `(dim,)` for any number of windows."""
         voice, backing, share, music = self.net.shares(vector[None])[0].tolist()
-        sounds = self.sounds.query(vector) if self.sounds is not None and share > 0 else None
+        sounds = self.sounds.query(vector) if share > 0 else None
         decoder = self.music.query(vector) if music > 0 else None
         return FusedQuery(voice, backing, sounds, decoder, share)
 
@@ -71,7 +81,6 @@ class FusedUNet:
             )
         heard: Iterator[Tensor] = iter(())
         if sounds:
-            assert self.sounds is not None
             heard = self.sounds.decode(self.sounds.encode(compressed(to_bands(magnitude))), sounds)
         if strength != 1 and logits is not None:
             voice = (strength * logits).sigmoid()
