@@ -39,7 +39,7 @@ class FusedUNet:
         self.net = net
         self.voice = FusedTrunk(net.voice)
 
-    # Prepared once a query needs it: kernels take time and a hundred megabytes.
+    # Prepared once a query needs it: its kernels take time and memory.
     @cached_property
     def music(self) -> FusedTrunk:
         """The music trunk."""
