@@ -133,8 +133,8 @@ class MaskModel(ABC):
             some = slice(start, start + _BLOCK_FRAMES)
             parts = [mask(some) for mask in masks]
             if shared and doubts:
-                parts = _doubted(parts, sure)
-            parts = _shares(parts, claims)[:-1] if shared else _with_claim(parts)
+                parts = doubted(parts, sure)
+            parts = _shares(parts, claims) if shared else _with_claim(parts)
             for inverse, part in zip(inverses, parts, strict=True):
                 inverse.add(apply_mask(part, spectrum[..., some]))
         stereo = stereo.to(self.device)
@@ -311,7 +311,7 @@ def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
     return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
 
 
-def _doubted(masks: Sequence[Tensor], sure: Sequence[bool]) -> list[Tensor]:
+def doubted(masks: Sequence[Tensor], sure: Sequence[bool]) -> list[Tensor]:
     """Bring masks to the power 1.5, but for those of `other` and of what claims its mask.
 
     What a net is not sure of then falls to `other`: more in real recordings resembles a bass or a
@@ -323,18 +323,24 @@ def _doubted(masks: Sequence[Tensor], sure: Sequence[bool]) -> list[Tensor]:
 
 
 def _shares(masks: Sequence[Tensor], claims: Sequence[bool]) -> list[Tensor]:
-    """Share the mixture out by masks: they sum to one, where one of them is not 0.
+    """Share the mixture out by masks, and return all shares but the last: that is the rest.
 
-    What claims its mask keeps it, the others share what remains.
+    Shares sum to one, where one of the masks is not 0. What claims its mask keeps it, the others
+    share what remains.
     """
-    zero = torch.zeros_like(masks[0])
-    kept = sum((mask for mask, claim in zip(masks, claims, strict=True) if claim), zero)
-    others = sum((mask for mask, claim in zip(masks, claims, strict=True) if not claim), zero)
-    shares = (1 - kept.clamp_max(1)) / others.clamp_min(_EPS)
-    kept = kept.clamp_min(1)
-    return [
-        mask / kept if claim else mask * shares for mask, claim in zip(masks, claims, strict=True)
-    ]
+    kept = [mask for mask, claim in zip(masks, claims, strict=True) if claim]
+    others = [mask for mask, claim in zip(masks, claims, strict=True) if not claim]
+    whole = reduce(torch.add, kept) if kept else torch.zeros((), device=masks[0].device)
+    left = (1 - whole).clamp_min_(0)
+    if others:
+        left = left / reduce(torch.add, others).clamp_min(_EPS)
+    if len(kept) > 1:
+        masks = [
+            mask / whole.clamp_min(1) if claim else mask
+            for mask, claim in zip(masks, claims, strict=True)
+        ]
+    pairs = zip(masks[:-1], claims, strict=False)
+    return [mask if claim else mask * left for mask, claim in pairs]
 
 
 def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:

@@ -93,6 +93,8 @@ def train(
     device = next(recipe.model.parameters()).device
     clock = _Clock(config, device)
     loss_of = _objective(recipe)
+    if step == 0 and processes.rank() == 0 and (before := recipe.evaluate(averaged.module)):
+        diary.record(step, before, "dev, start")
     figures: dict[str, float] = {}
     while clock.goes_on(step):
         _set_rate(optimiser, config, step, clock.spent())

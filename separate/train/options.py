@@ -4,7 +4,7 @@ Heavy imports stand inside the functions, so that help answers at once.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,11 +94,12 @@ class Shared:
     dense: Dense = None
     last: Last = None
 
-    def start(self, recipe: str, **others: Any) -> None:
+    def start(self, recipe: str, *, multiples: Mapping[str, float] = {}, **others: Any) -> None:
         """Run a recipe; the last line printed is the model's path.
 
         Args:
             recipe: Its name.
+            multiples: Of the learning rate, see `TrunkConfig`, where they differ.
             others: Further fields of the plan.
 
         Raises:
@@ -123,7 +124,7 @@ class Shared:
             device=self.device,
             name=self.name,
             precision=self.precision,
-            trunk=TrunkConfig(tune=self.tune),
+            trunk=TrunkConfig(tune=self.tune, **multiples),
             **others,
         )
         loop = LoopConfig(

@@ -19,12 +19,14 @@ from separate.models.losses import (
     products,
 )
 from separate.models.stft import modulus
+from separate.sources import doubted
 from separate.train.mixing import MUSIC, Mixer
 from separate.train.phrases import draw_wording
 from separate.train.processes import mean_over_all
 from separate.train.trunk import Trunk
 
 _EPS = 1e-6
+_SURE = tuple(stem == "other" for stem in MUSIC)  # see `doubted`
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class SupervisedConfig:
     entropy_weight: float = 1.0  # of the cross-entropy with the best mask
     correlation_weight: float = 0.3  # of the scale-invariant SDR loss (in bel)
     shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other, shared out
+    doubts: bool = False  # share out by doubted masks, as in use: what is learned is not undone
     taught_weight: float = 2.0  # of the cross-entropy with a teacher's mask, where there is one
     query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
 
@@ -142,7 +145,10 @@ class Supervised:
         """
         if not bool(rows.any()):
             return voice.new_zeros(0)
-        music = torch.stack([part[rows].sigmoid() for part in logits[: len(MUSIC)]])
+        masks = [part[rows].sigmoid() for part in logits[: len(MUSIC)]]
+        if self.config.doubts:
+            masks = doubted([mask.clamp_min(_EPS) for mask in masks], _SURE)
+        music = torch.stack(masks)
         shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
         losses = [
             masked_sdr_loss(share, Products(*(part[rows] for part in astuple(pair))))

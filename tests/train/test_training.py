@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.errors import DataError, OutputError
+from separate.models.losses import Products
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
@@ -208,6 +209,20 @@ def test_a_teacher_is_followed(mixer: Mixer) -> None:
     assert (pull[:2] > 0).all() and (pull[2:] < 0).all()  # towards smaller masks
 
 
+def test_doubts_are_shared_out_as_in_use(mixer: Mixer) -> None:
+    made = recipe(mixer)
+    logits = list(3 * torch.randn(3, 1, 2, 64, 512))
+    power = torch.rand(1, 2, 64, 512)
+    pairs = [Products(power, power * share, power * share) for share in (0.2, 0.3, 0.5)]
+    voice, rows = torch.full_like(power, 0.1), torch.tensor([True])
+    made.config = SupervisedConfig(doubts=True)
+    doubted = made._shared_loss(logits, pairs, voice, rows)
+    made.config = SupervisedConfig()
+    assert abs(float(doubted - made._shared_loss(logits, pairs, voice, rows))) > 1e-3
+    logits[:2] = [part.sigmoid().pow(1.5).logit() for part in logits[:2]]  # but not `other`'s
+    torch.testing.assert_close(doubted, made._shared_loss(logits, pairs, voice, rows))
+
+
 def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
@@ -279,8 +294,10 @@ def test_scoring_leaves_the_averaged_model_as_it_is(tmp_path: Path) -> None:
             model(torch.ones(4, 1))
             return {"score": 0.0}
 
-    best = train(Scored(), LoopConfig(steps=2), tmp_path, log=str)
-    assert seen == [False]
+    lines: list[str] = []
+    best = train(Scored(), LoopConfig(steps=2), tmp_path, log=lines.append)
+    assert seen == [False, False]
+    assert "step 0" in lines[0] and "dev, start" in lines[0] and "dev, end" in lines[-1]
     assert best.state_dict()["1.num_batches_tracked"] == 0
 
 
