@@ -186,7 +186,7 @@ def _tags(likelihoods: Tensor | None, near: Tensor) -> float:
 
 def _energy(window: np.ndarray) -> float:
     """Mean energy of the channels."""
-    return float(np.vdot(window, window)) / len(window)
+    return sum(float(np.vdot(row, row)) for row in window) / len(window)  # rows: no copy
 
 
 @lru_cache(maxsize=1)

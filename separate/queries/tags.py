@@ -42,6 +42,7 @@ class TagsEncoder:
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # what is kept must serve training too
 def class_vectors() -> Tensor:
     """Return the vectors of all classes' names `(527, dim)`."""
     spoken = [vocabulary.spoken(name) for name in vocabulary.audioset_classes()]

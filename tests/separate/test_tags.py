@@ -12,7 +12,7 @@ from separate.audio import write_audio
 from separate.cli import app
 from separate.errors import CheckpointError, QueryError, SettingsError
 from separate.queries import load_encoder, vocabulary
-from separate.queries.tags import class_row, nearest_classes
+from separate.queries.tags import class_row, class_vectors, nearest_classes
 from separate.tagging import BLOCK_SECONDS, TagTrack, as_labels, open_tagger, tag_file, tags_of
 
 RATE = 32_000
@@ -26,6 +26,13 @@ def track(*rows: tuple[str, list[float]], seconds: float | None = None) -> TagTr
     for name, values in rows:
         table[:, class_row(name)] = values
     return TagTrack(table, 10.0, seconds or blocks * BLOCK_SECONDS)
+
+
+def test_what_a_separation_keeps_serves_training() -> None:
+    class_vectors.cache_clear()
+    with torch.inference_mode():
+        class_vectors()
+    assert not class_vectors().is_inference()  # as which it could not be trained through
 
 
 def test_classes_have_times_and_come_likeliest_first():
