@@ -56,12 +56,15 @@ class WinogradUpsample:
         like = {"dtype": weight.dtype, "device": weight.device}
         rows = [torch.tensor(matrix, **like) for matrix in _TRANSFORMS[tile]]
         # Of a tile's rows and columns at once, so that each transform is one matrix product.
-        self.to_tile, to_kernel, self.from_tile = (torch.kron(row, row) for row in rows)
+        self.to_tile, self.from_tile = (torch.kron(row, row) for row in (rows[0], rows[2]))
         self.tile = tile
-        kernel = subpixel_kernel(weight)  # (4 out, in, 3, 3)
-        outputs, inputs = kernel.shape[:2]
-        spread = to_kernel @ kernel.reshape(outputs * inputs, 9).T
-        self.kernel = spread.view(-1, outputs, inputs).transpose(1, 2).contiguous()
+        # Transforms the four kernels of 3x3 taps straight from the 25 taps that they share.
+        taps = subpixel_kernel(torch.eye(25, **like).view(25, 1, 5, 5)).view(2, 2, 25, 3, 3)
+        to_kernel = torch.einsum("yr,xc,pqtrc->yxpqt", rows[1], rows[1], taps)
+        inputs, outputs = weight.shape[:2]
+        spread = to_kernel.reshape(-1, 25) @ weight.reshape(-1, 25).T
+        spread = spread.view((tile + 2) ** 2, 4, inputs, outputs).transpose(1, 2)
+        self.kernel = spread.reshape(len(spread), inputs, 4 * outputs)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map `(batch, in, n, m)` to `(batch, out, 2 n, 2 m)`."""
