@@ -354,5 +354,5 @@ def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
         Complex, the spectrum's shape.
     """
     full = continued(mask, spectrum.shape[1])
-    factor = torch.complex(full, torch.zeros_like(full))  # faster than by a real one
+    factor = full.to(spectrum.dtype)  # faster than by a real one
     return (spectrum.transpose(1, 2) * factor).transpose(1, 2)
