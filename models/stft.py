@@ -29,10 +29,7 @@ class StftConfig:
 
     def window(self, like: Tensor) -> Tensor:
         """Return the window `(n_fft,)`, where and of the type that a real tensor is."""
-        length = self.win_length or self.n_fft
-        window = torch.hann_window(length, device=like.device, dtype=like.dtype)
-        before = (self.n_fft - length) // 2
-        return nn.functional.pad(window, (before, self.n_fft - length - before))
+        return _window(self, str(like.device), like.dtype)
 
 
 def stft(waveform: Tensor, config: StftConfig) -> Tensor:
@@ -112,6 +109,16 @@ class InverseStft:
         start = self.config.n_fft // 2
         some = slice(start, start + length)
         return torch.div(self._total.flatten(-2)[..., some], envelope[some], out=out)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # what is kept must serve outside of inference too
+def _window(config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
+    """Hann's, in the middle of the frame."""
+    length = config.win_length or config.n_fft
+    window = torch.hann_window(length, device=device, dtype=dtype)
+    before = (config.n_fft - length) // 2
+    return nn.functional.pad(window, (before, config.n_fft - length - before))
 
 
 @lru_cache(maxsize=8)
