@@ -6,6 +6,7 @@ and has been read back at its end, so that a full disk or Ctrl-C never leaves ha
 
 import os
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -86,21 +87,18 @@ def check_format(format: str, sample_rate: int, channels: int) -> None:
 
 
 def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
-    """Make the folder, put a file into it and take it away again.
+    """Make the folder and put a nameless file into it: nothing stays, even of a killed process.
 
     Raises:
         OutputError: That fails, or fewer than `needed_bytes` are free there.
     """
     folder = Path(folder)
-    probe = _temporary_beside(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x" * 4_096)
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x" * 4_096)
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        if folder.is_dir():
-            probe.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise OutputError(f"{folder}: cannot be written to ({reason}); choose another") from error
     if free < needed_bytes:
