@@ -96,8 +96,9 @@ def test_a_batch_is_killed_at_random_moments(program: list[str], tmp_path: Path)
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
             assert child.stdout is not None and child.stdout.readline() == b"begun\n"
             time.sleep(chance.uniform(0, 1.5) + (2.0 if kill % 2 else 0.0))
-            interrupted += child.poll() is None
-            (os.killpg if kill % 3 else os.kill)(child.pid, signal.SIGKILL)
+            if child.poll() is None:  # a fast machine may be done
+                interrupted += 1
+                (os.killpg if kill % 3 else os.kill)(child.pid, signal.SIGKILL)
         now = sums(out) if out.is_dir() else {}
         assert now.items() <= right.items(), "a file under its final name that is not whole"
     assert interrupted >= KILLS // 2
