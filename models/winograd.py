@@ -54,15 +54,15 @@ class WinogradUpsample:
             tile: 2 or 4; rows and columns of the input that are done together.
         """
         like = {"dtype": weight.dtype, "device": weight.device}
-        rows = [torch.tensor(matrix, **like) for matrix in _TRANSFORMS[tile]]
+        to_tile, to_kernel, from_tile = (torch.tensor(m, **like) for m in _TRANSFORMS[tile])
         # Of a tile's rows and columns at once, so that each transform is one matrix product.
-        self.to_tile, self.from_tile = (torch.kron(row, row) for row in (rows[0], rows[2]))
+        self.to_tile, self.from_tile = (torch.kron(row, row) for row in (to_tile, from_tile))
         self.tile = tile
         # Transforms the four kernels of 3x3 taps straight from the 25 taps that they share.
         taps = subpixel_kernel(torch.eye(25, **like).view(25, 1, 5, 5)).view(2, 2, 25, 3, 3)
-        to_kernel = torch.einsum("yr,xc,pqtrc->yxpqt", rows[1], rows[1], taps)
+        from_taps = torch.einsum("yr,xc,pqtrc->yxpqt", to_kernel, to_kernel, taps)
         inputs, outputs = weight.shape[:2]
-        spread = to_kernel.reshape(-1, 25) @ weight.reshape(-1, 25).T
+        spread = from_taps.reshape(-1, 25) @ weight.reshape(-1, 25).T
         spread = spread.view((tile + 2) ** 2, 4, inputs, outputs).transpose(1, 2)
         self.kernel = spread.reshape(len(spread), inputs, 4 * outputs)
 

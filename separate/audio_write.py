@@ -87,7 +87,9 @@ def check_format(format: str, sample_rate: int, channels: int) -> None:
 
 
 def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
-    """Make the folder and put a nameless file into it: nothing stays, even of a killed process.
+    """Make the folder and put a file into it that goes by itself.
+
+    On Linux it has no name, so that a process killed meanwhile leaves nothing.
 
     Raises:
         OutputError: That fails, or fewer than `needed_bytes` are free there.

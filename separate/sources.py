@@ -354,5 +354,4 @@ def apply_mask(mask: Tensor, spectrum: Tensor) -> Tensor:
         Complex, the spectrum's shape.
     """
     full = continued(mask, spectrum.shape[1])
-    factor = full.to(spectrum.dtype)  # faster than by a real one
-    return (spectrum.transpose(1, 2) * factor).transpose(1, 2)
+    return (spectrum.transpose(1, 2) * full).transpose(1, 2)
