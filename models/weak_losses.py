@@ -1,4 +1,4 @@
-"""Losses that need no isolated sources: from mixtures, their phrases, and what a tower hears.
+"""Losses that need no isolated sources: from mixtures, their phrases, and similarities of the two.
 
 In: masks, magnitudes, similarities. Out: one differentiable number.
 
@@ -7,9 +7,12 @@ Bi-modal Semantic Similarity", ICLR 2024; `waveform_loss` is that of Q. Kong et 
 Source Separation with Weakly Labelled Data", 2023.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
+Weighting = Literal["mixture", "part"]  # whose loudness weighs the bins of the consistency loss
 _LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 10.0
 
 
@@ -42,26 +45,36 @@ def mix_and_separate_loss(masks: Tensor, magnitude: Tensor, targets: Tensor) -> 
 
 
 def consistency_loss(
-    masks: Tensor, phrase_weights: Tensor, magnitude: Tensor, targets: Tensor
+    masks: Tensor,
+    phrase_weights: Tensor,
+    magnitude: Tensor,
+    targets: Tensor,
+    weighting: Weighting = "mixture",
 ) -> Tensor:
-    """Sum over n of mean(w_Sn |sum_k w_k M_nk |X| - |S_n||).
+    """Sum over n of mean(w |sum_k w_k M_nk |X| - |S_n||), where w is w_X or w_Sn.
 
-    The estimates of all phrases of a mixture must add up to it.
+    The estimates of all phrases of a part must add up to it. The paper weighs each bin by the
+    loudness of the part, w_Sn. Then a leak of the other part costs nothing where S_n is silent, and
+    half of both parts under every phrase has next to no loss. Weighed by the loudness of the whole
+    mixture, w_X, as the mix-and-separate loss is, a leak costs as much as a gap. Then the sources
+    are determined, because a source stands beside other partners in other examples.
 
     Args:
         masks: M_nk, `(batch, n, phrases, channels, frames, freq)`, 0..1.
         phrase_weights: w_k, `(batch, n, phrases)`: 1 over the phrase's count; 0 for padding.
         magnitude: |X|, `(batch, channels, frames, freq)`.
         targets: |S_n|, `(batch, n, channels, frames, freq)`.
+        weighting: "mixture" for w_X; "part" for the paper's w_Sn.
 
     Raises:
         ValueError: The shapes don't fit.
     """
     _check(masks.shape[:3] == phrase_weights.shape, masks, phrase_weights)
     _check(masks.shape[:2] + masks.shape[3:] == targets.shape, masks, targets)
+    whole = magnitude.unsqueeze(1)
     total = (phrase_weights[..., None, None, None] * masks).sum(2)
-    estimate = total * magnitude.unsqueeze(1)
-    return masks.shape[1] * weighted_l1(estimate, targets, loudness_weight(targets))
+    weight = loudness_weight(whole if weighting == "mixture" else targets)
+    return masks.shape[1] * weighted_l1(total * whole, targets, weight)
 
 
 def contrastive_loss(logits: Tensor, sounds: Tensor, texts: Tensor) -> Tensor:

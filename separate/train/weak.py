@@ -12,6 +12,9 @@ Where this deviates from the paper:
   (16 kHz, STFT 1022/256, cross-attention). In the L1 losses magnitudes are scaled to those of a
   mixture near full scale and a 1022-point transform, so that a tone weighs in `log(1 + |X|)`, and
   the L1 losses beside the contrastive one, what they weigh there.
+- The consistency loss weighs each bin by the loudness of the whole mixture X, not by that of the
+  part S_n (`WeakConfig.weighting`): under the paper's weight a leak of the other part costs nothing
+  where S_n is silent, and training settles on half of both parts. RUNS.md has the comparison.
 - Queries are said in all wordings of the vocabulary, the paper's prompts among them.
 - The listener is the project's own query net at temperature 0.07 unless CLAP is asked for. A
   tagger's logits are centred by what it hears in mixtures, which asks for no labels.
@@ -33,6 +36,7 @@ from torch import Tensor, nn
 from separate.models.bands import from_bands
 from separate.models.stft import StftConfig, istft, modulus
 from separate.models.weak_losses import (
+    Weighting,
     consistency_loss,
     contrastive_loss,
     mix_and_separate_loss,
@@ -58,6 +62,7 @@ class WeakConfig:
     consistency_weight: float = 5.0  # of L_crl
     contrastive_weight: float = 0.5  # of L_cnt
     supervised_weight: float = 0.0  # of mix-and-separate on single sources
+    weighting: Weighting = "mixture"  # of L_crl's bins; "part" is the paper's
     query_noise: float = 0.0  # standard deviation of noise on each coordinate of a query vector
 
 
@@ -151,7 +156,9 @@ class Weak:
             if config.consistency_weight or config.contrastive_weight:
                 masks = self._phrase_masks(heard, numbers)
                 weights = heard.batch.phrase_weights().to(self.device)
-                loss = consistency_loss(masks, weights, heard.magnitude, heard.targets)
+                loss = consistency_loss(
+                    masks, weights, heard.magnitude, heard.targets, config.weighting
+                )
                 terms["consistency"] = config.consistency_weight, loss
                 if config.contrastive_weight:
                     loss = self._contrastive(heard.batch, masks)

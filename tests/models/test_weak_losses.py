@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from separate.models.weak_losses import (
+    Weighting,
     consistency_loss,
     contrastive_loss,
     loudness_weight,
@@ -41,14 +42,36 @@ def test_mix_and_separate_moves_masks_towards_the_target() -> None:
     assert masks.grad is not None and masks.grad.flatten()[0] > 0 > masks.grad.flatten()[1]
 
 
-def test_consistency_by_hand() -> None:
+@pytest.mark.parametrize(
+    ("weighting", "weights_of_bins"),
+    [("mixture", (math.log(5), math.log(5))), ("part", (1.0, 1e-3))],
+)
+def test_consistency_by_hand(weighting: Weighting, weights_of_bins: tuple[float, float]) -> None:
     # Mixture 0 has two phrases, mixture 1 one phrase that counts half and one that is padding.
     masks = torch.tensor([[0.5, 0.25], [0.5, 0.9]]).reshape(1, 2, 2, 1, 1, 1)
     weights = torch.tensor([[[1.0, 1.0], [0.5, 0.0]]])
     targets = grid(math.e - 1, 0.0)
-    loss = consistency_loss(masks, weights, torch.full((1, 1, 1, 1), 4.0), targets)
-    expected = 1.0 * abs(0.75 * 4 - (math.e - 1)) + 1e-3 * 0.25 * 4
+    loss = consistency_loss(masks, weights, torch.full((1, 1, 1, 1), 4.0), targets, weighting)
+    errors = abs(0.75 * 4 - (math.e - 1)), 0.25 * 4
+    expected = sum(w * e for w, e in zip(weights_of_bins, errors, strict=True))
     assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_leak_costs_where_its_part_is_silent() -> None:
+    """Two parts in bins of their own, one phrase each: masks of the truth and of half of both."""
+    whole = torch.full((1, 1, 1, 2), 4.0)
+    targets = torch.tensor([[4.0, 0.0], [0.0, 4.0]]).reshape(1, 2, 1, 1, 2)
+    truth = (targets / 4).unsqueeze(2)
+    leak = truth.clone()
+    leak[0, 0, ..., 1] = 1.0  # the first phrase takes the second part's bin as well
+
+    def cost(masks: torch.Tensor, weighting: Weighting) -> float:
+        return float(consistency_loss(masks, torch.ones(1, 2, 1), whole, targets, weighting))
+
+    assert cost(truth, "mixture") == cost(truth, "part") == 0
+    gap = cost(truth * torch.tensor([[1.0], [0.0]])[:, :, None, None, None], "mixture")
+    assert cost(leak, "part") < 0.01 * gap  # the paper's weight: nearly free
+    assert cost(leak, "mixture") == pytest.approx(gap)  # as much as leaving a part out
 
 
 def test_consistency_raises_masks_that_do_not_add_up() -> None:
