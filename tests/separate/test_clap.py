@@ -176,8 +176,8 @@ def test_clap_drives_a_separator_once_it_is_aligned(encoder, checkpoint, monkeyp
     separator = Separator(Settings(query_net=str(checkpoint), threads=1))
     mixture = torch.cat([tone(1, 100, 44_100), tone(1, 3000, 44_100)])
     result = separator.separate(mixture, 44_100, ["drums"])
-    total = result.estimates["drums"] + result.residual
-    torch.testing.assert_close(total, mixture, atol=1e-4, rtol=0)
+    share = result.estimates["drums"].square().mean() / mixture.square().mean()
+    assert 0 < share < 0.99
 
 
 @pytest.mark.skipif(HAS_EXTRA, reason="the extra clap is installed")

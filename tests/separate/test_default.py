@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import quality
+import torch
 
 from separate import Separator, Settings, example_path, read_audio
 from separate.models import registry
@@ -22,14 +24,42 @@ def test_its_card_says_what_it_is() -> None:
     assert weights < 60e6
 
 
-def test_stems_sum_to_the_mixture(mixture: tuple[np.ndarray, int]) -> None:
-    audio, rate = mixture[0][:, : 8 * mixture[1]], mixture[1]
-    stems = ["vocals", "drums", "bass", "other"]
-    result = Separator(Settings(share=True)).separate(audio, rate, stems)
-    total = sum(result.estimates.values()) + result.residual
-    np.testing.assert_allclose(total.numpy(), audio, atol=1e-4)
-    for name, estimate in result.estimates.items():
-        assert 0 < estimate.square().sum() < np.square(audio).sum(), name
+@pytest.fixture(scope="module", params=[False, True], ids=["free", "summed"])
+def stems(request: pytest.FixtureRequest) -> quality.Sounds:
+    mixture, _ = quality.example(8)
+    result = Separator(Settings(share=request.param)).separate(mixture, quality.RATE, quality.STEMS)
+    return {name: estimate.numpy() for name, estimate in result.estimates.items()}
+
+
+def test_each_stem_is_most_like_its_own_truth(stems: quality.Sounds) -> None:
+    _, truth = quality.example(8)
+    for name, estimate in stems.items():
+        likeness = {other: quality.sdr(true, estimate) for other, true in truth.items()}
+        assert max(likeness, key=likeness.__getitem__) == name
+        share = np.square(estimate).sum() / np.square(truth[name]).sum()
+        assert 0.25 < share < 2, name
+
+
+def test_masks_lie_between_0_and_1() -> None:
+    (model,) = Separator().models
+    seen: list[torch.Tensor] = []
+    quality.mask_after(model, lambda masks, mixture: seen.append(masks) or masks)
+    mixture, _ = quality.example(2)
+    Separator(sources=[model]).separate(mixture, quality.RATE, [*quality.STEMS, "dog bark"])
+    (masks,) = seen
+    assert 0 <= masks.amin() < 0.05 and 0.9 < masks.amax() <= 1
+
+
+def test_the_order_of_summed_stems_does_not_matter() -> None:
+    """The last is the mixture without the others: that must be what its own mask gives."""
+    mixture, _ = quality.example(3)
+    separator = Separator(Settings(share=True))
+    first, second = (
+        separator.separate(mixture, quality.RATE, names).estimates
+        for names in (quality.STEMS, quality.STEMS[::-1])
+    )
+    for name in quality.STEMS:
+        torch.testing.assert_close(first[name], second[name], atol=1e-4, rtol=0)
 
 
 def test_synonyms_get_nearly_the_same(mixture: tuple[np.ndarray, int]) -> None:

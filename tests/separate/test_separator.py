@@ -90,12 +90,15 @@ def test_silence_gives_silence(make) -> None:
     assert set(result.presence.values()) == {0.0}
 
 
-def test_shared_queries_sum_to_the_mixture(make) -> None:
+def test_shared_queries_sum_to_the_mixture_in_any_order(make) -> None:
+    """The last estimate is what the others leave; asked first it is what its mask gives."""
     mixture = noise(RATE)
-    result = make(share=True).separate(mixture, RATE, ["vocals", "drums", "bass", "other"])
-    total = torch.stack(list(result.estimates.values())).sum(0)
-    np.testing.assert_allclose((total + result.residual).numpy(), mixture, atol=1e-4)
-    assert result.residual.square().mean() < 1e-3 * np.square(mixture).mean()
+    names = ["vocals", "drums", "bass", "other"]
+    result = make(share=True).separate(mixture, RATE, names)
+    assert result.residual.abs().max() < 1e-6
+    again = make(share=True).separate(mixture, RATE, [names[-1], *names[:-1]])
+    for name in names:
+        torch.testing.assert_close(again.estimates[name], result.estimates[name], atol=1e-5, rtol=0)
 
 
 def test_what_is_doubtful_falls_to_other(make) -> None:
@@ -106,8 +109,6 @@ def test_what_is_doubtful_falls_to_other(make) -> None:
         asked = [less if name == "less" else Query(name, (name,)), Query("drums", ("drums",))]
         result = make(share=True).separate(mixture, RATE, asked)
         drums[name] = result.estimates["drums"].square().sum()
-        total = torch.stack(list(result.estimates.values())).sum(0)
-        np.testing.assert_allclose(total.numpy(), mixture, atol=1e-5)
     assert drums["other"] < 0.9 * drums["less"] and drums["other instruments"] < 0.9 * drums["less"]
 
 

@@ -49,8 +49,8 @@ def test_a_recipe_trains_resumes_and_its_model_separates(
     assert output.strip().endswith(str(model))
     mixture = torch.randn(2, 44100) * 0.1
     result = Separator(Settings(model=str(model))).separate(mixture, 44100, ["rain"])
-    total = result.estimates["rain"] + result.residual
-    torch.testing.assert_close(total, mixture, atol=1e-4, rtol=0)
+    share = result.estimates["rain"].square().mean() / mixture.square().mean()
+    assert 0.01 < share < 0.99  # by weights that have learned for two steps
 
 
 def test_resuming_is_bit_exact(clips: Path, tmp_path: Path) -> None:
