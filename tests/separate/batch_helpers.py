@@ -51,6 +51,8 @@ class FakeStream:
                 done += part.shape[1]
                 if "slow" in self._names:
                     time.sleep(0.05)
+                if "endless" in self._names and part.max() > 0.9:
+                    self._report_until_stopped(done)
                 if "deadly" in self._names and part.max() > 0.9:
                     os._exit(9)
                 gain = 4.0 if "loud" in self._names else 0.5
@@ -58,6 +60,14 @@ class FakeStream:
                 yield StreamBlock(estimates, part - part * gain)
                 if self._on_progress is not None:
                     self._on_progress(done)
+
+    def _report_until_stopped(self, done: int) -> None:
+        """Stay in this block until the report of progress raises."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self._on_progress(done)
+            time.sleep(0.01)
+        raise TimeoutError("nobody stopped this separation")
 
 
 def make_fake(settings: Settings) -> FakeSeparator:
