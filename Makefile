@@ -4,16 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
 
-.PHONY: demo test lint hostile bad-days audit sbom dist setup ffmpeg clean
+.PHONY: demo test test-repeat lint hostile bad-days audit sbom dist setup ffmpeg clean
 
 demo: setup
 	$(BIN)/separate run "$$($(BIN)/python -c 'import separate; print(separate.example_path())')" \
 		-q drums -q vocals -o demo-output --resume
 
-# The page's tests measure how soon it answers: they run alone.
+# The page's tests measure how soon it answers: they run alone, also where the others failed.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/app
-	$(BIN)/python -m pytest tests/app
+	status=0; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/app || status=1; \
+	$(BIN)/python -m pytest tests/app || status=1; \
+	exit $$status
+
+# The suite N times in a row, beside BUSY busy processes, until one run fails.
+N ?= 5
+BUSY ?= 0
+test-repeat: setup
+	MAKE="$(MAKE)" sh scripts/repeat_tests.sh $(N) $(BUSY)
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
