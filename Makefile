@@ -33,7 +33,7 @@ hostile: setup
 
 # Batches that are killed, disks that fill up, servers that stop, at full size (about ten minutes).
 bad-days: setup
-	SEPARATE_BAD_DAYS=full $(BIN)/python -m pytest tests/separate/test_bad_days.py tests/separate/test_ray.py
+	SEPARATE_BAD_DAYS=full $(BIN)/python -m pytest tests/separate/batch/test_bad_days.py tests/separate/batch/test_ray.py
 
 # Known vulnerabilities of all that is installed; docs/supply-chain.md explains those that are left.
 audit: setup $(TOOLS)/.complete

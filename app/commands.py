@@ -58,9 +58,9 @@ def app_command(
     ] = "cpu",
 ) -> None:
     """Serve a page on which anybody can separate recordings; Ctrl-C ends it."""
-    from separate.app.auth import read_accounts
     from separate.app.config import ServeConfig
-    from separate.app.server import run_server
+    from separate.app.http.auth import read_accounts
+    from separate.app.http.server import run_server
     from separate.insides import model_cards
     from separate.settings import Settings
 

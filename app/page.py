@@ -12,9 +12,9 @@ from typing import Any
 import gradio as gr
 
 from separate.app.about import about
-from separate.app.api import add_api
 from separate.app.config import MOST_QUERIES
-from separate.app.service import Service
+from separate.app.http.api import add_api
+from separate.app.jobs.service import Service
 from separate.settings import FORMATS
 
 _TITLE = "separate: type what you want to hear"

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from separate.backends.masking import apply_mask
+from separate.backends.masking import random_model as untrained
+from separate.backends.voice_map import VoiceFinder
 from separate.models.registry import SEPARATORS, Card, find, list_cards, read_card, write_card
 from separate.models.stft import StftConfig, istft, stft
 from separate.separator import Separator
 from separate.settings import Settings
-from separate.sources import apply_mask
-from separate.sources import random_model as untrained
-from separate.voice_map import VoiceFinder
 
 __all__ = [
     "Card",
@@ -40,7 +40,7 @@ def random_model(settings: Settings) -> Separator:
 
 def cards_by_name() -> dict[str, Card]:
     """Return the cards of all separators that are on this machine, shipped ones first."""
-    from separate.weights import models_dir
+    from separate.weights.store import models_dir
 
     cards = [card for card, _ in list_cards([models_dir()])]
     return {card.name: card for card in cards if card.kind in SEPARATORS}
@@ -52,7 +52,7 @@ def model_cards(names: str | Sequence[str]) -> list[Card]:
     Raises:
         CheckpointError: There is no such model.
     """
-    from separate.weights import models_dir
+    from separate.weights.store import models_dir
 
     parts = names.split(",") if isinstance(names, str) else names
     return [read_card(find(name.strip(), [models_dir()]).with_suffix(".json")) for name in parts]

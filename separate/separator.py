@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separate.backends.base import SourceModel
+from separate.backends.masking import open_model
 from separate.errors import InputError, QueryError, SettingsError
 from separate.memory import release_memory
-from separate.presence import PresenceMeter
 from separate.queries import load_encoder
+from separate.queries.presence import PresenceMeter
 from separate.queries.query import Query, as_query
 from separate.settings import Settings
-from separate.source_model import SourceModel
-from separate.sources import open_model
 from separate.stream import Grid, StreamBlock, separate_stream
 
 _BLOCK_SECONDS = 10

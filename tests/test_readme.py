@@ -28,7 +28,14 @@ def test_the_first_command_makes_the_files_it_names(tmp_path: Path) -> None:
     shutil.copy(example_path(), tmp_path / "song.wav")
     words = ["-q", "drums", "-q", "female singer", "-o", "out"]
     assert command == 'separate run song.wav -q drums -q "female singer" -o out'
-    run = [sys.executable, "-c", "from separate.cli import main; main()", "run", "song.wav", *words]
+    run = [
+        sys.executable,
+        "-c",
+        "from separate.cli.main import main; main()",
+        "run",
+        "song.wav",
+        *words,
+    ]
     subprocess.run(run, cwd=tmp_path, check=True, timeout=300)
     made = {path.name for path in (tmp_path / "out" / "song").iterdir()}
     assert made == {"drums.wav", "female singer.wav", "residual.wav"}

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from separate.batch import cards_sha256
-from separate.batch_run import (
+from separate.batch.names import Track
+from separate.batch.ray_cluster import RayOptions
+from separate.batch.record import Output, Record
+from separate.batch.remote.files import Place, RemoteOptions
+from separate.batch.run import (
     BatchResult,
     OnRecord,
     Progress,
@@ -20,6 +23,7 @@ from separate.batch_run import (
     open_records,
     run_items,
 )
+from separate.batch.task import draft_record, error_line
 from separate.errors import (
     Cancelled,
     CheckpointError,
@@ -27,6 +31,7 @@ from separate.errors import (
     SettingsError,
     WeightsError,
 )
+from separate.files import sha256_of
 from separate.lyrics.files import check_places, places_of, write_lyrics
 from separate.lyrics.line_times import EXTENSIONS, read_line_times
 from separate.lyrics.pipeline import Transcriber
@@ -34,11 +39,7 @@ from separate.lyrics.prepare import Vocals
 from separate.lyrics.recogniser import check_language, find_whisper
 from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.stems import StemsIndex
-from separate.naming import Track
-from separate.ray_cluster import RayOptions
-from separate.record import Output, Record, sha256_of
-from separate.remote_files import Place, RemoteOptions
-from separate.task import draft_record, error_line
+from separate.open import cards_sha256
 
 _log = logging.getLogger(__name__)
 

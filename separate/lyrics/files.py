@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from separate.batch.record import Output
 from separate.errors import OutputError
+from separate.files import sha256_of
 from separate.lyrics.formats import ENDINGS
 from separate.lyrics.result import Lyrics
-from separate.record import Output, sha256_of
 
 
 def places_of(track_name: str, formats: tuple[str, ...]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.vad import Span
 
 if TYPE_CHECKING:
-    from separate.task import AnySeparator
+    from separate.batch.task import AnySeparator
 
 Progress = Callable[[float], None]  # part done, 0..1
 _LANGUAGE_PIECES = 3  # loudest segments that tell the language
@@ -143,7 +143,7 @@ class Transcriber:
 
     def _load_separator(self) -> "AnySeparator":
         if self._separator is None:
-            from separate.batch import open_separator
+            from separate.open import open_separator
             from separate.settings import Settings
 
             settings = self.settings

@@ -18,7 +18,7 @@ from separate.lyrics.settings import SAMPLE_RATE, VadSettings
 from separate.lyrics.tracks import Track, Tracks, in_blocks
 
 if TYPE_CHECKING:
-    from separate.task import AnySeparator
+    from separate.batch.task import AnySeparator
 
 VOCALS = "vocals"
 _BLOCK_SAMPLES = 262_144

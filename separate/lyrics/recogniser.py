@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from separate.errors import CheckpointError, SettingsError, WeightsError
-from separate.lyrics.catalogue import PREFIX, WHISPER_MODELS, plain_name
 from separate.lyrics.result import Line, Word
 from separate.lyrics.settings import SAMPLE_RATE, LyricsSettings
+from separate.weights.whisper import PREFIX, WHISPER_MODELS, plain_name
 
 if TYPE_CHECKING:
     from whisper import Whisper
@@ -74,8 +74,8 @@ def _here(plain: str) -> Path | None:
     """Look into our cache, then into whisper's own."""
     import os
 
-    from separate.record import sha256_of
-    from separate.weights import FOREIGN, is_cached, target_of
+    from separate.files import sha256_of
+    from separate.weights.store import FOREIGN, is_cached, target_of
 
     foreign = FOREIGN[PREFIX + plain]
     if is_cached(foreign):
@@ -121,7 +121,7 @@ class Recogniser:
             CheckpointError: The file is no Whisper model.
             SettingsError: It does not know the language, or can't translate.
         """
-        from separate.record import sha256_of
+        from separate.files import sha256_of
 
         self.name = plain_name(path.stem)
         self._model = _load(path, settings.device, self.name)

@@ -7,9 +7,10 @@ that still belongs to it; so separation is computed once.
 from pathlib import Path
 
 from separate.audio import AUDIO_EXTENSIONS
+from separate.batch.names import Track
+from separate.batch.record import Record, RecordFile
+from separate.files import sha256_of
 from separate.lyrics.prepare import VOCALS, Vocals
-from separate.naming import Track
-from separate.record import Record, RecordFile, sha256_of
 
 _NAMES = ("vocals", "voice", "singer", "singing")  # queries whose estimate serves as the vocals
 

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from separate.atomic import replacing
 from separate.errors import QueryError
+from separate.files import replacing
 from separate.queries import Encoder, vocabulary
-from separate.weights import cache_dir
+from separate.weights.store import cache_dir
 
 LEAST_COSINE = 0.6  # of held-out phrases, in the mean
 LEAST_RETRIEVAL = 0.5

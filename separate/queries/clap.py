@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from separate.atomic import replacing
 from separate.errors import CheckpointError, QueryError, one_line
+from separate.files import replacing, sha256_of
 from separate.models.torch_file import read_torch_file
-from separate.record import sha256_of
-from separate.weights import cache_dir, fetch
+from separate.weights.store import cache_dir, fetch
 
 NAMES = {"clap": "clap-630k-audioset", "clap-music": "clap-music-audioset"}  # encoder: weights
 SAMPLE_RATE = 48_000  # Hz

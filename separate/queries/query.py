@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from separate.audio_read import AudioReader
+from separate.audio.read import AudioReader
 from separate.errors import QueryError
 from separate.queries import Encoder, vocabulary
 

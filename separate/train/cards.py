@@ -5,7 +5,7 @@ In: a corpus. Out: plain values for `Card.trained_on` and `Card.licence`.
 
 from typing import Any
 
-from separate.train.data import LICENCE_CLASSES, Corpus, Song
+from separate.train.data.folders import LICENCE_CLASSES, Corpus, Song
 
 # Of weights, by the strictest class of their data, in the order of `LICENCE_CLASSES`.
 _LICENCES = ("MIT", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "research use only")

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from separate.audio import resample
+from separate.backends.masking import wrap
 from separate.errors import DataError
 from separate.models.registry import Card, kind_of
 from separate.queries.query import Query
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.settings import Settings
-from separate.sources import wrap
 from separate.stream import overlap_add
-from separate.train.data import Song
+from separate.train.data.folders import Song
 
 _RATE = 44100
 

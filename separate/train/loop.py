@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from separate.atomic import replacing
 from separate.errors import CheckpointError, DataError, OutputError
+from separate.files import replacing
 from separate.models.torch_file import read_torch_file
-from separate.train import processes
+from separate.train import distributed as processes
 
 
 @dataclass(frozen=True)

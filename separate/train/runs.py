@@ -16,15 +16,16 @@ from separate.models import registry
 from separate.models.ibm_cnn import STEMS, IbmCnnConfig
 from separate.models.registry import Card
 from separate.queries import load_encoder
-from separate.train import processes
-from separate.train.anchors import AnchorConfig
+from separate.train import distributed as processes
 from separate.train.cards import described, licence_of
-from separate.train.data import load_corpus, load_song
+from separate.train.data.folders import load_corpus, load_song
+from separate.train.data.mixing import MixConfig
+from separate.train.data.mixtures import MixtureConfig
 from separate.train.dev import DevSet, song_folder, stems_separator
-from separate.train.ibm import IbmConfig
 from separate.train.loop import LoopConfig, train
-from separate.train.mixing import MixConfig
-from separate.train.mixtures import MixtureConfig
+from separate.train.recipes.anchors import AnchorConfig
+from separate.train.recipes.ibm import IbmConfig
+from separate.train.recipes.supervised import SupervisedConfig
 from separate.train.start import (
     Size,
     for_sounds,
@@ -34,7 +35,6 @@ from separate.train.start import (
     with_music,
     with_sounds,
 )
-from separate.train.supervised import SupervisedConfig
 from separate.train.trunk import TrunkConfig
 
 _NAMED = 5  # of what was left out
@@ -85,7 +85,7 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
         DataError: The corpus holds nothing usable, or a development song is missing.
         SettingsError: The device is not there.
     """
-    from separate.train.recipes import build
+    from separate.train.recipes.catalogue import build
 
     device = processes.join(_usable(plan.device))
     first = processes.rank() == 0

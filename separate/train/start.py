@@ -19,9 +19,9 @@ from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import ANSWERS, QueryUNet, UNetConfig
 from separate.queries import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
-from separate.train.narrow import levels, narrowed, narrows
-from separate.train.phrases import spoken
-from separate.weights import fetch, models_dir
+from separate.train.data.phrases import spoken
+from separate.train.prune import levels, narrowed, narrows
+from separate.weights.store import fetch, models_dir
 
 _SPLEETER_NOTICE = (
     "Started from Spleeter's pretrained 2stems model, Copyright (c) 2019-present Deezer SA, MIT."
@@ -150,7 +150,7 @@ def _asked_and_heard(model: nn.Module) -> tuple[int, int]:
 def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
     """Give a model a music trunk with layer normalisation, of the size that is asked for.
 
-    A trunk that it has already is kept, or made narrower (see `separate.train.narrow`); one of
+    A trunk that it has already is kept, or made narrower (see `separate.train.prune`); one of
     Spleeter's shape, or one that would have to be wider, is made anew, random.
 
     Args:

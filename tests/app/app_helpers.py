@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-COMMAND = [sys.executable, "-c", "from separate.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from separate.cli.main import main; main()"]
 
 
 class Running:

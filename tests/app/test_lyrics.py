@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import pytest
 
-from separate.app.lyrics import missing, render, write_down
-from separate.app.orders import LyricsOrder
+from separate.app.jobs.lyrics import missing, render, write_down
+from separate.app.jobs.orders import LyricsOrder
 from separate.errors import InputError, WeightsError
 from separate.lyrics import Line, Lyrics, Word
 from separate.settings import Settings

@@ -9,14 +9,14 @@ import pytest
 import soundfile
 
 from separate.app.about import about
-from separate.app.auth import is_allowed, read_accounts
 from separate.app.config import ServeConfig, settings_from
-from separate.app.jobs import Job, JobQueue, view
-from separate.app.media import prepare
-from separate.app.orders import FindOrder
-from separate.app.remix import parse_gains, remix, write_zip
-from separate.app.store import Store
-from separate.app.uploads import file_name, shown_name
+from separate.app.http.auth import is_allowed, read_accounts
+from separate.app.http.uploads import file_name, shown_name
+from separate.app.jobs.media import prepare
+from separate.app.jobs.orders import FindOrder
+from separate.app.jobs.queue import Job, JobQueue, view
+from separate.app.jobs.remix import parse_gains, remix, write_zip
+from separate.app.jobs.store import Store
 from separate.errors import Cancelled, InputError, SettingsError
 from separate.settings import Settings
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from separate import example_path
-from separate.app.jobs import Job, JobQueue
-from separate.app.orders import FindOrder, Order, SeparateOrder
-from separate.app.workers import Workers
+from separate.app.jobs.orders import FindOrder, Order, SeparateOrder
+from separate.app.jobs.queue import Job, JobQueue
+from separate.app.jobs.workers import Workers
 from separate.settings import Settings
 
 SETTINGS = Settings(threads=1)

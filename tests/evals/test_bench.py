@@ -7,12 +7,12 @@ import soundfile
 import torch
 
 from separate.errors import CheckpointError, DataError
-from separate.evals import bench as bench_module
-from separate.evals.bench import BenchSettings, measure_speed, ratios
-from separate.evals.contestants import Contestant, open_contestant, overlap_add
-from separate.evals.process import run_measured
-from separate.evals.signals import music_like, write_clip
-from separate.evals.timed import start_timed
+from separate.evals.bench import run as bench_module
+from separate.evals.bench.baselines import Contestant, open_contestant, overlap_add
+from separate.evals.bench.process import run_measured
+from separate.evals.bench.run import BenchSettings, measure_speed, ratios
+from separate.evals.bench.signals import music_like, write_clip
+from separate.evals.bench.timed import start_timed
 
 
 def test_runs_alternate_and_ratios_pair_them(monkeypatch):

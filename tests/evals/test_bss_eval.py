@@ -6,8 +6,8 @@ import pytest
 from song_helpers import RATE, four_stems, noise
 
 from separate.errors import DataError
-from separate.evals import bss_eval
-from separate.evals.musdb import StemFile
+from separate.evals.metrics import bss_eval
+from separate.evals.tasks.musdb import StemFile
 from separate.sdr import frame_sdr
 
 needs_ffmpeg = pytest.mark.skipif(

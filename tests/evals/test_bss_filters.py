@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from separate.evals.bss_filters import bss_eval
+from separate.evals.metrics.bss_filters import bss_eval
 
 
 def signals(sources=2, channels=2, samples=3000, seed=0):
@@ -52,7 +52,7 @@ def test_projections_are_least_squares(allow_filter):
 def test_blocks_leave_no_trace(monkeypatch):
     references, estimates = signals(3, 1, 4000)
     whole = bss_eval(references, estimates, 1000, taps=32)
-    monkeypatch.setattr("separate.evals.bss_filters._BLOCK_SAMPLES", 300)
+    monkeypatch.setattr("separate.evals.metrics.bss_filters._BLOCK_SAMPLES", 300)
     pieces = bss_eval(references, estimates, 1000, taps=32)
     for metric in ("sdr", "isr", "sir", "sar"):
         np.testing.assert_allclose(getattr(whole, metric), getattr(pieces, metric), atol=1e-8)

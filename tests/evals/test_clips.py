@@ -6,7 +6,8 @@ from song_helpers import RATE, noise, tone
 
 from separate.audio import write_audio
 from separate.errors import DataError, SettingsError
-from separate.evals.clips import (
+from separate.evals.report.queries import clips_table
+from separate.evals.tasks.clips import (
     TAGS,
     ClipMixture,
     ClipsTask,
@@ -17,9 +18,8 @@ from separate.evals.clips import (
     negative_effect,
     query_for,
 )
-from separate.evals.methods import Method, oracle_method
-from separate.evals.query_tables import clips_table
-from separate.evals.results import plain
+from separate.evals.tasks.methods import Method, oracle_method
+from separate.evals.tasks.results import plain
 from separate.queries.vocabulary import audioset_classes, label_of
 
 MIXTURE = Method("mixture", "mixture", "the mixture itself")

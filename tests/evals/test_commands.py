@@ -7,8 +7,8 @@ from song_helpers import four_stems, write_song
 from typer.testing import CliRunner
 
 from separate.errors import DataError, OutputError, SettingsError
-from separate.evals.commands import bench_app, eval_app
-from separate.evals.results import read_json
+from separate.evals.cli.commands import bench_app, eval_app
+from separate.evals.tasks.results import read_json
 
 runner = CliRunner()
 
@@ -19,7 +19,7 @@ def invoke(*arguments):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; import separate.evals.commands;"
+        "import sys; import separate.evals.cli.commands;"
         " print([m for m in ('torch', 'numpy', 'museval', 'soundfile') if m in sys.modules])"
     )
     output = subprocess.run(

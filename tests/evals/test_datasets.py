@@ -6,7 +6,7 @@ from song_helpers import RATE, four_stems, noise, tone, write_song
 
 from separate.audio import write_audio
 from separate.errors import DataError, InputError, SeparateError
-from separate.evals.datasets import SongFolder, align, find_songs
+from separate.evals.data.songs import SongFolder, align, find_songs
 
 
 def test_stems_are_summed_by_parent_and_the_mixture_is_their_sum(tmp_path):

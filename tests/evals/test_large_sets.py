@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from separate.audio import write_audio
-from separate.evals.process import run_measured, separate_command
-from separate.evals.results import read_json
+from separate.evals.bench.process import run_measured, separate_command
+from separate.evals.tasks.results import read_json
 
 TRACKS = int(os.environ.get("SEPARATE_TRACKS", "0"))
 SECONDS, RATE = 240, 44100

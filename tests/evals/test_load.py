@@ -1,6 +1,6 @@
 import os
 
-from separate.evals.load import Figures, Visit, clip, in_order, memory_of_tree
+from separate.evals.bench.load import Figures, Visit, clip, in_order, memory_of_tree
 
 GOOD = Figures(20, 30, 20, True, 60, 100, 0.1, 0.9, 2.9)
 

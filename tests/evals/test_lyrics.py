@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from separate.audio import write_audio
 from separate.errors import DataError, SettingsError
-from separate.evals.commands import eval_app
-from separate.evals.lyrics import BASELINE, DEFAULT, TRUE, Way, summarise_lyrics
-from separate.evals.lyrics_data import find_lyrics_songs
-from separate.evals.lyrics_page import lyrics_page
-from separate.evals.lyrics_scores import reduction, score_texts, wer_interval
-from separate.evals.lyrics_tables import lyrics_table
-from separate.evals.report import tables_of
+from separate.evals.cli.commands import eval_app
+from separate.evals.data.lyrics import find_lyrics_songs
+from separate.evals.metrics.wer import reduction, score_texts, wer_interval
+from separate.evals.report.lyrics import lyrics_table
+from separate.evals.report.lyrics_page import lyrics_page
+from separate.evals.report.tables import tables_of
+from separate.evals.tasks.lyrics import BASELINE, DEFAULT, TRUE, Way, summarise_lyrics
 
 pytest.importorskip("alt_eval", reason="alt-eval is not installed")
 LINES = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from song_helpers import noise, tone
 
-from separate.evals.metrics import bootstrap, median_of_frames, si_sdr, usdr
+from separate.evals.metrics.sdr import bootstrap, median_of_frames, si_sdr, usdr
 from separate.sdr import SOUNDING_DBFS, frame_sdr
 
 
@@ -59,7 +59,7 @@ def test_pieces_leave_no_trace(score, monkeypatch):
     reference = tone(440)
     estimate = 0.7 * reference + noise(3)
     whole = score(reference, estimate)
-    monkeypatch.setattr("separate.evals.metrics._PIECE_SAMPLES", 1000)
+    monkeypatch.setattr("separate.evals.metrics.sdr._PIECE_SAMPLES", 1000)
     assert score(reference, estimate) == pytest.approx(whole, abs=1e-9)
 
 

@@ -6,8 +6,8 @@ from song_helpers import RATE, noise, tone
 
 from separate.audio import write_audio
 from separate.errors import DataError
-from separate.evals.methods import Method, oracle_method
-from separate.evals.mir1k import Mir1kTask, evaluate_mir1k, find_clips, weighted
+from separate.evals.tasks.methods import Method, oracle_method
+from separate.evals.tasks.mir1k import Mir1kTask, evaluate_mir1k, find_clips, weighted
 
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
 

@@ -7,10 +7,10 @@ from museval_figures import EXPECTED
 from song_helpers import RATE, four_stems, noise, write_song
 
 from separate.errors import DataError
-from separate.evals import bss_eval
-from separate.evals.methods import Method, oracle_method
-from separate.evals.metrics import median_of_frames
-from separate.evals.musdb import MusdbTask, StemFile, evaluate_musdb, find_tracks
+from separate.evals.metrics import bss_eval
+from separate.evals.metrics.sdr import median_of_frames
+from separate.evals.tasks.methods import Method, oracle_method
+from separate.evals.tasks.musdb import MusdbTask, StemFile, evaluate_musdb, find_tracks
 
 TRACK = "Music Delta - 80s Rock"
 FOUR = ("vocals", "drums", "bass", "other")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from song_helpers import four_stems
 
-from separate.evals import oracles
-from separate.evals.metrics import usdr
-from separate.evals.oracles import ORACLES, OracleConfig, separate_oracle
+from separate.evals.metrics.sdr import usdr
+from separate.evals.tasks import oracles
+from separate.evals.tasks.oracles import ORACLES, OracleConfig, separate_oracle
 
 
 @pytest.mark.parametrize("kind", ORACLES)

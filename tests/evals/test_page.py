@@ -13,14 +13,14 @@ from song_helpers import four_stems, tone, write_song
 from test_report import BENCH, result
 
 from separate.errors import OutputError
-from separate.evals.charts import _log_ticks, box_plots, scatter
-from separate.evals.datasets import find_songs
-from separate.evals.examples import Example, loudest, song_examples
-from separate.evals.methods import Method
-from separate.evals.page import page, write_page
-from separate.evals.pictures import audio_uri, spectrogram_png
-from separate.evals.results import plain
-from separate.evals.stems import StemsTask, evaluate_stems
+from separate.evals.data.songs import find_songs
+from separate.evals.report.charts import _log_ticks, box_plots, scatter
+from separate.evals.report.examples import Example, loudest, song_examples
+from separate.evals.report.page import page, write_page
+from separate.evals.report.pictures import audio_uri, spectrogram_png
+from separate.evals.tasks.methods import Method
+from separate.evals.tasks.results import plain
+from separate.evals.tasks.stems import StemsTask, evaluate_stems
 
 RATE = 8000
 

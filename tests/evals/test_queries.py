@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from song_helpers import four_stems, write_song
 
-from separate.evals import queries
-from separate.evals.datasets import find_songs
-from separate.evals.methods import Method
-from separate.evals.queries import (
+from separate.evals.data.songs import find_songs
+from separate.evals.tasks import queries
+from separate.evals.tasks.methods import Method
+from separate.evals.tasks.queries import (
     QueriesTask,
     absent_labels,
     costs,

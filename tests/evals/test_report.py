@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from separate.errors import DataError
-from separate.evals.report import (
+from separate.evals.report.table import Table
+from separate.evals.report.tables import (
     TABLES,
     card_scores,
     clips_table,
@@ -19,8 +20,7 @@ from separate.evals.report import (
     tables_of,
     write_tables,
 )
-from separate.evals.results import summarise
-from separate.evals.table import Table
+from separate.evals.tasks.results import summarise
 
 
 def result(name="m", sdr=7.0, **fields):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from separate.errors import DataError, OutputError
-from separate.evals.results import compare, is_seen, plain, read_json, summarise, write_json
+from separate.evals.tasks.results import compare, is_seen, plain, read_json, summarise, write_json
 
 
 def scores(song, sdr, seen=False, **stems):

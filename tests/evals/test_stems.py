@@ -7,11 +7,11 @@ from song_helpers import RATE, four_stems, noise, write_song
 
 from separate.audio import write_audio
 from separate.errors import DataError
-from separate.evals.datasets import find_songs
-from separate.evals.methods import Method, oracle_method, read_estimates
-from separate.evals.metrics import usdr
-from separate.evals.runner import score_songs
-from separate.evals.stems import StemsTask, evaluate_stems
+from separate.evals.data.songs import find_songs
+from separate.evals.metrics.sdr import usdr
+from separate.evals.tasks.methods import Method, oracle_method, read_estimates
+from separate.evals.tasks.runner import score_songs
+from separate.evals.tasks.stems import StemsTask, evaluate_stems
 
 STEMS = ("vocals", "drums", "bass", "other")
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
@@ -137,7 +137,7 @@ def test_estimates_that_do_not_fit(songs, tmp_path):
 def test_fine_labels_are_asked_for_by_themselves(tmp_path):
     from typer.testing import CliRunner
 
-    from separate.cli import app
+    from separate.cli.main import app
 
     parents = {"kick": "drums", "hihat": "drums", "piano": "other"}
     stems = {name: noise(index) for index, name in enumerate(parents)}

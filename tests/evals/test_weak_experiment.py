@@ -5,10 +5,11 @@ from song_helpers import RATE, noise, tone
 from typer.testing import CliRunner
 
 from separate.audio import write_audio
-from separate.cli import app
+from separate.cli.main import app
 from separate.errors import DataError
-from separate.evals.report import tables_of
-from separate.evals.weak_experiment import (
+from separate.evals.report.tables import tables_of
+from separate.evals.report.weak import weak_table
+from separate.evals.tasks.weak import (
     ExperimentConfig,
     TestMixture,
     averages,
@@ -18,7 +19,6 @@ from separate.evals.weak_experiment import (
     read_clips,
     score,
 )
-from separate.evals.weak_tables import weak_table
 
 LABELS = ("flute", "cello", "dog_bark", "rain")
 SMALL = ExperimentConfig(tests=3, seconds=0.5)

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 import separate.audio
-import separate.audio_read
-import separate.cli
+import separate.audio.read
+import separate.cli.main
 import separate.separator
 
 
@@ -36,7 +36,7 @@ def run(arguments: list[str], folder: Path, seconds: float) -> dict[str, Any]:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.argv = ["separate", *arguments]
         try:
-            separate.cli.main()
+            separate.cli.main.main()
             code = 0
         except SystemExit as ending:
             code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)

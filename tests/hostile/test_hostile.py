@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from separate.audio import read_audio
 from separate.errors import SeparateError
 from separate.models.registry import find
-from separate.weights import models_dir
+from separate.weights.store import models_dir
 
 CASES = int(os.environ.get("SEPARATE_HOSTILE_CASES", "40"))
 SECONDS = 20.0  # a case may take

@@ -9,7 +9,7 @@ import torch
 from separate.models.errors import CheckpointError
 from separate.models.tagger import Tagger, TaggerConfig, load_efficientat, round_channels
 from separate.queries.vocabulary import audioset_classes
-from separate.train.query_scores import TAGGED_RIGHT
+from separate.train.query_net.scores import TAGGED_RIGHT
 
 CHECKPOINT = "audioset/mn04_as_mAP_432.pt"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from separate.audio import write_audio
+from separate.batch.task import Task, make_task
 from separate.errors import QueryError
 from separate.separator import check_queries
 from separate.settings import Settings
 from separate.stream import StreamBlock
-from separate.task import Task, make_task
 
 RATE = 8000
 

@@ -9,7 +9,7 @@ from separate.audio import AudioReader, write_audio
 from separate.errors import WeightsError
 from separate.lyrics.result import Line, Lyrics, Word
 from separate.lyrics.vad import Span
-from separate.weights import fetch
+from separate.weights.store import fetch
 
 SUNG = "where did we go when was the moment that we broke in two i think i know in fact i am sure"
 

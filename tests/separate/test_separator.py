@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from separate.backends.masking import wrap
 from separate.errors import InputError, QueryError, SettingsError
 from separate.models.registry import Card
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.query import Query
 from separate.separator import Separator
 from separate.settings import Settings
-from separate.sources import wrap
 
 RATE = 44100
 

@@ -12,10 +12,10 @@ from separate.errors import DataError
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.queries import load_encoder
 from separate.queries.vocabulary import audioset_classes
-from separate.train.anchors import AnchorConfig, AnchorMixer, Anchors, Miner, class_mean
-from separate.train.data import Clip, Corpus, load_corpus
-from separate.train.listeners import class_of
-from separate.train.phrases import PhraseBook
+from separate.train.data.folders import Clip, Corpus, load_corpus
+from separate.train.data.phrases import PhraseBook
+from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner, class_mean
+from separate.train.recipes.scorers import class_of
 from separate.train.trunk import SmallTrunk
 
 RATE = 44100

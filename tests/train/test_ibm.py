@@ -9,17 +9,17 @@ import torch
 from typer.testing import CliRunner
 
 from separate import Separator
-from separate.cli import app
+from separate.cli.main import app
+from separate.corpus.sources.convert import convert
+from separate.corpus.sources.store import read_stereo
 from separate.errors import DataError
-from separate.evals.mir1k import find_clips
-from separate.evals.thresholds import sweep
+from separate.evals.tasks.mir1k import find_clips
+from separate.evals.tasks.thresholds import sweep
 from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
-from separate.train.corpus.convert import convert
-from separate.train.corpus.store import read_stereo
-from separate.train.data import load_corpus
-from separate.train.ibm import Ibm, IbmConfig, IbmMixer
+from separate.train.data.folders import load_corpus
 from separate.train.loop import LoopConfig, train
+from separate.train.recipes.ibm import Ibm, IbmConfig, IbmMixer
 
 SMALL = IbmCnnConfig(channels=(2, 2, 2, 2), hidden=(8, 8), dropout=0.0)
 SIZE = ("--channels", "2,2,2,2", "--hidden", "8,8")

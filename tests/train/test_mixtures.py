@@ -10,9 +10,9 @@ import torch
 from separate.errors import DataError
 from separate.queries import load_encoder
 from separate.queries.vocabulary import training_captions
-from separate.train.data import load_corpus
-from separate.train.mixtures import MixtureConfig, MixtureMixer, Mixtures
-from separate.train.phrases import PhraseBook, draw_wording, phrases_of, prompt
+from separate.train.data.folders import load_corpus
+from separate.train.data.mixtures import MixtureConfig, MixtureMixer, Mixtures
+from separate.train.data.phrases import PhraseBook, draw_wording, phrases_of, prompt
 
 SMALL = MixtureConfig(frames=64)
 

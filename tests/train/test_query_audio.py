@@ -5,13 +5,13 @@ import torch
 
 from separate.errors import DataError
 from separate.models.audio_tower import FLOOR
-from separate.presence import Clues
 from separate.queries import load_encoder
-from separate.train.query_audio import AudioTraining, SoundTable, train_audio
-from separate.train.query_mixing import SoundMixer
-from separate.train.query_net import write_both
-from separate.train.query_presence import Row, auc, cross_validate, fit, likelihoods
-from separate.train.query_scores import audio_scores
+from separate.queries.presence import Clues
+from separate.train.query_net.__main__ import write_both
+from separate.train.query_net.audio import AudioTraining, SoundTable, train_audio
+from separate.train.query_net.mixing import SoundMixer
+from separate.train.query_net.presence import Row, auc, cross_validate, fit, likelihoods
+from separate.train.query_net.scores import audio_scores
 
 LABELS = ["kick", "flute", "rain", "drums"]
 

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from separate import Separator, Settings
-from separate.cli import app
+from separate.cli.main import app
 
 RECIPES: dict[str, list[str]] = {
     "supervised": ["--joined", "0.3"],

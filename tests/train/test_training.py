@@ -13,12 +13,12 @@ from separate.models.losses import Products
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
-from separate.train.data import Corpus, load_clips, load_corpus, load_song
+from separate.train.audio_cache import Memory
+from separate.train.data.folders import Corpus, load_clips, load_corpus, load_song
+from separate.train.data.mixing import MUSIC, MixConfig, Mixer
 from separate.train.dev import DevSet, stems_separator
 from separate.train.loop import LoopConfig, _set_rate, train
-from separate.train.memory import Memory
-from separate.train.mixing import MUSIC, MixConfig, Mixer
-from separate.train.supervised import Supervised, SupervisedConfig
+from separate.train.recipes.supervised import Supervised, SupervisedConfig
 from separate.train.trunk import QueryTrunk, TrunkConfig
 
 SECONDS = 6  # of the songs of `corpus_folder`

@@ -11,13 +11,13 @@ from torch import Tensor
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.stft import StftConfig, istft
 from separate.queries import load_encoder
-from separate.train.data import load_corpus
-from separate.train.listeners import EncoderListener, TaggerListener, class_of, open_listener
+from separate.train.data.folders import load_corpus
+from separate.train.data.mixtures import MixtureConfig, MixtureMixer
+from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, train
-from separate.train.mixtures import MixtureConfig, MixtureMixer
-from separate.train.phrases import PhraseBook
+from separate.train.recipes.scorers import EncoderListener, TaggerListener, class_of, open_listener
+from separate.train.recipes.weak import RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
-from separate.train.weak import RECIPES, Weak, WeakConfig
 
 LABELS = ("dog_bark", "rain", "flute")
 TINY = SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)

@@ -8,12 +8,12 @@ from test_clap import checkpoint, needs_extra, package  # noqa: F401 - fixtures
 
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.queries import load_encoder
-from separate.train.data import load_corpus
-from separate.train.listeners import EncoderListener, open_listener
-from separate.train.mixtures import MixtureConfig, MixtureMixer
-from separate.train.phrases import PhraseBook
+from separate.train.data.folders import load_corpus
+from separate.train.data.mixtures import MixtureConfig, MixtureMixer
+from separate.train.data.phrases import PhraseBook
+from separate.train.recipes.scorers import EncoderListener, open_listener
+from separate.train.recipes.weak import Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
-from separate.train.weak import Weak, WeakConfig
 
 
 @needs_extra

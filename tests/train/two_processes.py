@@ -9,16 +9,16 @@ import torch
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries import load_encoder
-from separate.train import processes
-from separate.train.data import load_corpus
-from separate.train.listeners import EncoderListener
+from separate.train import distributed as processes
+from separate.train.data.folders import load_corpus
+from separate.train.data.mixing import MixConfig, Mixer
+from separate.train.data.mixtures import MixtureConfig, MixtureMixer
+from separate.train.data.phrases import PhraseBook, wider_labels
 from separate.train.loop import LoopConfig, Recipe, train
-from separate.train.mixing import MixConfig, Mixer
-from separate.train.mixtures import MixtureConfig, MixtureMixer
-from separate.train.phrases import PhraseBook, wider_labels
-from separate.train.supervised import Supervised, SupervisedConfig
+from separate.train.recipes.scorers import EncoderListener
+from separate.train.recipes.supervised import Supervised, SupervisedConfig
+from separate.train.recipes.weak import Weak
 from separate.train.trunk import QueryTrunk, SmallTrunk
-from separate.train.weak import Weak
 
 
 def main(name: str, data: str, run: str, batch: str) -> None:

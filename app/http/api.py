@@ -1,0 +1,115 @@
+"""The functions of Gradio's HTTP API, documented on the page under "Use via API".
+
+In: plain values, with the session in a header or cookie. Out: how a job stands, until it is over.
+A file is uploaded to `/upload` first; its name in the answer stands for it here, so that nobody can
+name a path or an address.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from separate.app.http.guard import SESSION_HEADER
+from separate.app.jobs.queue import OVER, Job
+from separate.app.jobs.service import Service
+from separate.errors import SeparateError
+
+_LOOK_SECONDS = 0.25
+_TOLD = ("name", "file", "sha256", "bytes", "presence")  # of a stem
+
+
+def add_api(service: Service) -> None:
+    """Register the functions; called inside of the Blocks."""
+
+    async def separate(
+        upload: str,
+        queries: list[str],
+        request: gr.Request,
+        exclude: list[str] | None = None,
+        like: list[str] | None = None,
+        settings: dict | None = None,
+    ) -> AsyncIterator[dict]:
+        asked = {"upload": upload, "queries": queries, "exclude": exclude, "like": like,
+                 "settings": settings}  # fmt: skip
+        job = _started(service.separate, _key(request), asked)
+        async for state in _watch(service, _key(request), job):
+            yield state
+
+    async def find_sources(upload: str, request: gr.Request) -> AsyncIterator[dict]:
+        job = _started(service.find, _key(request), {"upload": upload})
+        async for state in _watch(service, _key(request), job):
+            yield state
+
+    async def lyrics(upload: str, request: gr.Request, language: str = "") -> AsyncIterator[dict]:
+        job = _started(service.lyrics, _key(request), {"upload": upload, "language": language})
+        async for state in _watch(service, _key(request), job):
+            yield state
+
+    def cancel(job: str, request: gr.Request) -> dict:
+        try:
+            service.cancel(_key(request), job)
+            return service.view(_key(request), job)
+        except SeparateError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    described = (
+        (separate, "Take sources out of an upload. Yields the job's state; the last one has the"
+         " results: GET results/<id>/stem/<number>."),
+        (find_sources, "List what sounds in an upload, how likely, and when."),
+        (lyrics, "Write down what is sung in an upload; language may be empty."),
+        (cancel, "Stop a job."),
+    )  # fmt: skip
+    for function, text in described:
+        function.__annotations__["return"] = dict  # one answer after another
+        gr.api(
+            function,
+            api_name=function.__name__,
+            api_description=text,
+            concurrency_limit=None,  # the queue of the computations is ours
+        )
+
+
+def _key(request: gr.Request) -> str:
+    return str(request.headers[SESSION_HEADER])
+
+
+def _started(start: Any, key: str, asked: dict[str, Any]) -> Job:
+    try:
+        job: Job = start(key, asked)
+    except SeparateError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    return job
+
+
+def _state(service: Service, key: str, job: Job) -> dict[str, Any]:
+    """Return a job's state with the addresses of its files, without what only the page draws."""
+    state = service.view(key, job.id)
+    result = {name: value for name, value in state["result"].items() if name != "mixture"}
+    if "stems" in result:
+        result["stems"] = [
+            {**{name: stem[name] for name in _TOLD}, "url": f"results/{job.id}/stem/{number}"}
+            for number, stem in enumerate(result["stems"])
+        ]
+    return {**state, "result": result}
+
+
+async def _watch(service: Service, key: str, job: Job) -> AsyncIterator[dict]:
+    """Yield the job's state when it changes; a caller who goes away stops it."""
+    last: dict[str, Any] = {}
+    try:
+        while True:
+            is_over = job.state in OVER
+            state = _state(service, key, job)
+            if state != last:
+                yield state
+            if is_over:
+                break
+            last = state
+            await asyncio.sleep(_LOOK_SECONDS)
+    finally:
+        if not job.is_over:
+            service.queue.cancel(job)
+    if job.state == "failed":
+        raise gr.Error(job.message, print_exception=False)

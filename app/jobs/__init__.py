@@ -1,0 +1,1 @@
+"""The work side: queue, worker processes, result files."""

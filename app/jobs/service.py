@@ -1,0 +1,185 @@
+"""What the page and the HTTP API can do, in one place: both call these and nothing else.
+
+In: a session's key and plain values from outside. Out: jobs, views of them, and files. Everything
+that comes from outside is checked here; files are found by the names of jobs and uploads alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from separate.app.config import MOST_EXAMPLES, MOST_QUERIES, ServeConfig, settings_from
+from separate.app.jobs.lyrics import missing, render
+from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrder
+from separate.app.jobs.queue import Job, JobQueue, view
+from separate.app.jobs.store import Store
+from separate.app.jobs.workers import Workers
+from separate.batch.task import make_task
+from separate.errors import InputError, QueryError, WeightsError
+from separate.queries.vocabulary import suggestions
+
+
+class Service:
+    """A running server without its web side."""
+
+    def __init__(self, config: ServeConfig, *, workers: bool = True) -> None:
+        """Make room and, unless told otherwise, start the worker processes."""
+        self.config = config
+        self.store = Store(config.keep_minutes * 60, config.folder)
+        self.queue = JobQueue()
+        self.workers = Workers(self.queue, config.settings, config.concurrency)
+        self.suggestions = suggestions()
+        if workers:
+            self.workers.start()
+
+    def close(self) -> None:
+        """Stop all work and delete all files."""
+        self.workers.close()
+        self.store.close()
+
+    def separate(self, key: str, asked: Mapping[str, Any]) -> Job:
+        """Queue a separation.
+
+        Args:
+            key: Of the session.
+            asked: upload, queries, exclude, like (uploads) and settings, as plain values.
+
+        Raises:
+            SeparateError: Something asked for is missing, too much or wrong.
+        """
+        upload = self.store.upload(key, asked.get("upload"))
+        texts, exclude = _words(asked, "queries"), _words(asked, "exclude")
+        like = [self.store.upload(key, word) for word in _words(asked, "like")]
+        if len(texts) > MOST_QUERIES or len(exclude) > MOST_QUERIES:
+            raise QueryError(f"more than {MOST_QUERIES} queries at once; ask for fewer")
+        if len(like) > MOST_EXAMPLES:
+            raise QueryError(f"more than {MOST_EXAMPLES} examples; give fewer")
+        if like and len(texts) > 1:
+            raise QueryError("an example sound goes with one query at most; leave the others out")
+        chosen = asked.get("settings") or {}
+        if not isinstance(chosen, Mapping):
+            raise QueryError("settings must be an object of names and values")
+        if not texts and not like:
+            raise QueryError("say what you want to hear, for example drums")
+        settings = settings_from(self.config.settings, chosen)
+        job_id, folder = self.store.new_job_folder(key)
+        order = SeparateOrder(
+            upload.path, folder, self.config.max_seconds, settings,
+            tuple(texts), tuple(exclude), tuple(example.path for example in like),
+        )  # fmt: skip
+        # The same checks as on the command line, before anybody waits.
+        make_task(folder, settings, texts=order.texts, exclude=order.exclude, like=order.like)
+        kept = {"queries": texts, "exclude": exclude, "like": [e.name for e in like],
+                "settings": dict(chosen)}  # fmt: skip
+        return self._queue(key, "separate", upload.name, order, job_id, kept)
+
+    def find(self, key: str, asked: Mapping[str, Any]) -> Job:
+        """Queue a search for what sounds in a file.
+
+        Raises:
+            InputError: The upload is gone.
+        """
+        upload = self.store.upload(key, asked.get("upload"))
+        job_id, folder = self.store.new_job_folder(key)
+        order = FindOrder(upload.path, folder, self.config.max_seconds, self.config.settings)
+        return self._queue(key, "find", upload.name, order, job_id, {})
+
+    def lyrics(self, key: str, asked: Mapping[str, Any]) -> Job:
+        """Queue a transcription.
+
+        Raises:
+            SeparateError: The upload is gone, or the language is none.
+        """
+        upload = self.store.upload(key, asked.get("upload"))
+        if problem := missing():
+            raise WeightsError(problem)
+        language = asked.get("language") or None
+        if language is not None and not (isinstance(language, str) and language.isalpha()):
+            raise InputError("language: give two letters, for example en")
+        job_id, folder = self.store.new_job_folder(key)
+        order = LyricsOrder(
+            upload.path, folder, self.config.max_seconds, self.config.settings, language
+        )
+        return self._queue(key, "lyrics", upload.name, order, job_id, {"language": language})
+
+    def _queue(
+        self, key: str, kind: str, title: str, order: Order, job_id: str, asked: dict[str, Any]
+    ) -> Job:
+        job = Job(job_id, key, kind, title, order, order.folder, asked=asked)
+        self.store.add_job(key, job)
+        self.queue.add(job)
+        return job
+
+    def cancel(self, key: str, word: object) -> Job:
+        """Stop a job of the session."""
+        job = self.store.job(key, word)
+        self.queue.cancel(job)
+        return job
+
+    def view(self, key: str, word: object) -> dict[str, Any]:
+        """Tell how one job stands."""
+        return view(self.store.job(key, word), self.queue.places())
+
+    def views(self, key: str) -> list[dict[str, Any]]:
+        """Tell how all jobs of the session stand, without their results."""
+        places = self.queue.places()
+        return [{**view(job, places), "result": {}} for job in self.store.jobs(key)]
+
+    def done(self, key: str, word: object) -> Job:
+        """Return a job that has results.
+
+        Raises:
+            InputError: It is not this session's, or not done.
+        """
+        job = self.store.job(key, word)
+        if job.state != "done":
+            raise InputError("this is not done; wait for it, or start it again")
+        return job
+
+    def stem(self, key: str, word: object, number: object) -> tuple[Path, str]:
+        """Return a stem's file and the name it is saved under."""
+        job = self.done(key, word)
+        path = job.folder / _part(job, number)["file"]
+        return path, f"{job.result['track']} - {path.name}"
+
+    def drawn(self, key: str, word: object, part: object, what: str) -> Path:
+        """Return the samples (`play`) or the `picture` of a stem or of the mixture."""
+        job = self.done(key, word)
+        media = job.result.get("mixture") if part == "mixture" else _part(job, part)
+        if not media:
+            raise InputError("there is no such sound")
+        return job.folder / str(media[what])
+
+    def stem_paths(self, key: str, word: object) -> list[tuple[str, Path]]:
+        """Return names and files of all stems of a job."""
+        job = self.done(key, word)
+        return [(stem["name"], job.folder / stem["file"]) for stem in job.result.get("stems", [])]
+
+    def lyrics_file(self, key: str, word: object, texts: Any, format: str) -> tuple[str, str]:
+        """Return edited lyrics as a text, and the name it is saved under."""
+        job = self.done(key, word)
+        if job.kind != "lyrics" or not isinstance(texts, list):
+            raise InputError("lines: give the text of each line")
+        return render(job.result, texts, format), f"{job.result['track']}.{format}"
+
+    def health(self) -> dict[str, Any]:
+        """Tell whether the server works."""
+        waiting, running = self.queue.counts()
+        return {"status": "ok", "waiting": waiting, "running": running}
+
+
+def _part(job: Job, number: object) -> dict[str, Any]:
+    stems: list[dict[str, Any]] = job.result.get("stems", [])
+    index = int(number) if isinstance(number, str | int) and str(number).isdecimal() else -1
+    if not 0 <= index < len(stems):
+        raise InputError("there is no such stem")
+    return stems[index]
+
+
+def _words(asked: Mapping[str, Any], name: str) -> list[str]:
+    """Return a list of texts from outside, without blanks and doubles."""
+    given: Sequence[Any] = asked.get(name) or []
+    if isinstance(given, str) or not all(isinstance(word, str) for word in given):
+        raise QueryError(f"{name} must be a list of texts")
+    plain = [" ".join("".join(c if c.isprintable() else " " for c in w).split()) for w in given]
+    return list(dict.fromkeys(word for word in plain if word))

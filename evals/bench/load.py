@@ -1,0 +1,257 @@
+"""Load on the web page: many users at once; comes in: how many; goes out: figures and a verdict.
+
+    python -m separate.evals.bench.load --users 20 --seconds 30
+
+Starts `separate app` as a program, and lets each user upload a clip at the same moment, ask for
+drums, wait and download; meanwhile a visitor asks for the page again and again. Every download is
+checked against the hash that the server tells.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import requests
+import soundfile
+import typer
+
+from separate import example_path
+from separate.errors import DataError
+
+_LOOK_SECONDS = 0.25
+_MOST_MEMORY_GB = 3.0
+_SLOWEST_ANSWER_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one user saw; times in seconds from the start."""
+
+    asked: float  # the request for a separation went out
+    queued: float  # it was answered
+    done: float  # the results are downloaded and whole
+    place: int | None  # in the queue, as first told
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured."""
+
+    users: int
+    clip_seconds: float
+    served: int  # users whose files came whole
+    in_order: bool  # nobody was served before one who had asked earlier
+    seconds: float  # until the last was served
+    answers: int  # of the page and its queue meanwhile
+    answer_median_seconds: float
+    answer_slowest_seconds: float
+    memory_gb: float  # most of all processes together, shared pages counted once
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all aims are met."""
+        is_quick = self.answer_slowest_seconds < _SLOWEST_ANSWER_SECONDS
+        return (
+            self.served == self.users
+            and self.in_order
+            and is_quick
+            and self.memory_gb < _MOST_MEMORY_GB
+        )
+
+
+def clip(seconds: float) -> bytes:
+    """Return a WAV of the bundled example, repeated to a length."""
+    sound, rate = soundfile.read(example_path(), dtype="int16")
+    wanted = int(seconds * rate)
+    times = -(-wanted // len(sound))
+    stream = io.BytesIO()
+    soundfile.write(stream, np.tile(sound, (times, 1))[:wanted], rate, format="WAV")
+    return stream.getvalue()
+
+
+@contextmanager
+def server(options: list[str]) -> Iterator[tuple[str, int]]:
+    """Run `separate app`; yield its address and process number.
+
+    Raises:
+        DataError: The program is not installed, or did not start.
+    """
+    beside = Path(sys.executable).parent / "separate"
+    program = str(beside) if beside.exists() else shutil.which("separate")
+    if program is None:
+        raise DataError("the program `separate` is not installed; pip install it first")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "app", "--port", "0", "--temporary", folder, *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            if not url:
+                raise DataError("`separate app` did not start; see its message above")
+            _wait_for(url)
+            yield url, process.pid
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(240):
+        try:
+            if requests.get(f"{url}health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.25)
+    raise DataError(f"{url} does not answer")
+
+
+def visit(url: str, name: str, data: bytes, start: threading.Barrier, began: float) -> Visit:
+    """Be one user.
+
+    Raises:
+        DataError: What came back is not what the server said, or the job failed.
+    """
+    user = requests.Session()
+    key = user.post(f"{url}session", timeout=60).json()["session"]
+    user.headers["x-separate-session"] = key
+    start.wait()
+    upload = user.post(f"{url}upload", params={"name": name}, data=data, timeout=300).json()
+    asked = time.monotonic() - began
+    order = {"kind": "separate", "upload": upload["upload"], "queries": ["drums"]}
+    state = user.post(f"{url}jobs", json=order, timeout=60).json()
+    queued, place = time.monotonic() - began, state["place"]
+    while state["state"] not in ("done", "failed", "cancelled"):
+        time.sleep(_LOOK_SECONDS)
+        state = user.get(f"{url}jobs/{state['id']}", timeout=60).json()
+    if state["state"] != "done":
+        raise DataError(f"{name}: {state['state']} {state['message']}")
+    done = time.monotonic() - began
+    for number, stem in enumerate(state["result"]["stems"]):
+        content = user.get(f"{url}results/{state['id']}/stem/{number}", timeout=300).content
+        if hashlib.sha256(content).hexdigest() != stem["sha256"]:
+            raise DataError(f"{name}: {stem['name']} came back damaged")
+    return Visit(asked, queued, done, place)
+
+
+class Watcher:
+    """Asks for the page and its queue meanwhile, and reads how much memory is in use."""
+
+    def __init__(self, url: str, process: int) -> None:
+        self._url, self._process = url, process
+        self._stop = threading.Event()
+        self.answers: list[float] = []
+        self.memory_bytes = 0
+        self._threads = [threading.Thread(target=self._ask), threading.Thread(target=self._weigh)]
+
+    def __enter__(self) -> "Watcher":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        visitor = requests.Session()
+        while not self._stop.wait(_LOOK_SECONDS):
+            for place in ("", "jobs", "separate-static/page.css"):
+                began = time.monotonic()
+                visitor.get(self._url + place, timeout=60).raise_for_status()
+                self.answers.append(time.monotonic() - began)
+
+    def _weigh(self) -> None:
+        while not self._stop.wait(1.0):
+            self.memory_bytes = max(self.memory_bytes, memory_of_tree(self._process))
+
+
+def memory_of_tree(process: int) -> int:
+    """Return bytes in use by a process and all below it, shared pages counted once (Linux)."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(entry.parent.name)] = int(entry.read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+    family = {process}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    total = 0
+    for member in family:
+        try:
+            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+    return total
+
+
+def in_order(visits: list[Visit]) -> bool:
+    """Whether nobody was served before one who was in the queue before they asked.
+
+    Users look only now and then, so they may notice in another order what happened within a look.
+    """
+    slack = 2 * _LOOK_SECONDS
+    return all(
+        first.done <= second.done + slack
+        for first in visits
+        for second in visits
+        if first.queued < second.asked
+    )
+
+
+def measure(users: int, seconds: float, options: list[str]) -> Figures:
+    """Let users come, and return what was measured."""
+    data = clip(seconds)
+    start = threading.Barrier(users)
+    with server(options) as (url, process), Watcher(url, process) as watcher:
+        began = time.monotonic()
+        with ThreadPoolExecutor(users) as pool:
+            names = [f"user {number + 1}.wav" for number in range(users)]
+            futures = [pool.submit(visit, url, name, data, start, began) for name in names]
+        visits = [future.result() for future in futures if future.exception() is None]
+        for future in futures:
+            if (error := future.exception()) is not None:
+                typer.echo(f"lost: {error}", err=True)
+    return Figures(
+        users,
+        seconds,
+        len(visits),
+        in_order(visits),
+        round(max((visit.done for visit in visits), default=0.0), 1),
+        len(watcher.answers),
+        round(float(np.median(watcher.answers)), 3),
+        round(max(watcher.answers), 3),
+        round(watcher.memory_bytes / 1e9, 2),
+    )
+
+
+def load_command(
+    users: Annotated[int, typer.Option(min=1, help="That come at once.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each clip.")] = 30.0,
+    threads: Annotated[int, typer.Option(min=1, help="Of the computation.")] = 2,
+    model: Annotated[str, typer.Option(help="That separates.")] = "default",
+) -> None:
+    """Put load on the web page; exit 1 where an aim is missed."""
+    figures = measure(users, seconds, ["--threads", str(threads), "--model", model])
+    typer.echo(json.dumps(asdict(figures), indent=1))
+    raise typer.Exit(0 if figures.is_good else 1)
+
+
+if __name__ == "__main__":
+    typer.run(load_command)

@@ -1,0 +1,1 @@
+"""The commands of `separate eval` and `separate bench`."""

@@ -1,0 +1,1 @@
+"""Data sets: readers of songs with stems and songs with lyrics."""

@@ -1,0 +1,1 @@
+"""Metrics: BSS Eval, SDR, word error rate."""

@@ -1,0 +1,84 @@
+"""Scores of queries into tables: classes of clips, wordings, presence."""
+
+from collections.abc import Sequence
+
+from separate.evals.report.table import (
+    Result,
+    Table,
+    interval,
+    method_name,
+    number,
+    only,
+    require_same,
+    seen_note,
+)
+
+
+def clips_table(results: Sequence[Result]) -> Table:
+    """One row a method: mean over classes of the SDR improvement.
+
+    Raises:
+        DataError: The results are not of one data set.
+    """
+    results = [result for result in results if result["kind"] == "clips"]
+    require_same(results, ("dataset", "split"))
+    rows = []
+    for result in results:
+        mean = result["summary"]["mean"]
+        cells = [interval(mean[key], 2) for key in ("sdr_improvement", "si_sdr_improvement")]
+        classes = result["classes"]
+        counts = (str(len(classes)), str(sum(entry["mixtures"] for entry in classes.values())))
+        rows.append((method_name(result), result["by"], *cells, *counts))
+    header = ("method", "asked by", "SDRi", "SI-SDRi", "classes", "mixtures")
+    note = (
+        "SDRi = SDR - SDR of the mixture, whole mixture, no filters; two held-out clips at equal"
+        " energy; median in a class, mean over classes with its 95 % bootstrap interval. dB."
+    )
+    note += "".join(_negative_note(result) for result in results if result["by"] == "negative")
+    note += seen_note(results, "mixture")
+    return Table("Label-queried mixtures", header, tuple(rows), note)
+
+
+def _negative_note(result: Result) -> str:
+    """What leaving the other clip out did to both, where a model was asked."""
+    mean = result["summary"]["mean"]
+    if "excluded_lowered_db" not in mean:
+        return ""
+    lowered, cost = (number(mean[k]["mean"], 1) for k in ("excluded_lowered_db", "target_cost_db"))
+    return (
+        f" {method_name(result)}, negative: against the plain query the excluded clip is {lowered}"
+        f" dB softer, and the target {cost} dB, in the mean over mixtures."
+    )
+
+
+def classes_table(results: Sequence[Result]) -> Table:
+    """One row a class of the last result."""
+    result = only(results, "clips")
+    keys = ("sdr_improvement", "si_sdr_improvement")
+    rows = [
+        (label, str(entry["mixtures"]), *(number(entry[key], 2) for key in keys))
+        for label, entry in result["classes"].items()
+    ]
+    header = ("class", "mixtures", "SDRi", "SI-SDRi")
+    return Table(f"{method_name(result)}, by {result['by']}, each class", header, tuple(rows))
+
+
+def queries_table(results: Sequence[Result]) -> Table:
+    """One row a stem: SDR of its plain label, and what other wordings cost."""
+    result = only(results, "queries")
+    rows = []
+    for stem in result["stems"]:
+        entry = result["summary"][stem]
+        cells = [interval(entry[k], 2) for k in ("label_sdr", "synonym_cost", "paraphrase_cost")]
+        costs = entry["phrases"]
+        worst = max(costs, key=lambda phrase: costs[phrase] or 0.0) if costs else ""
+        rows.append((stem, *cells, f"{worst}: {number(costs[worst], 2)}" if worst else ""))
+    presence = result["presence"]
+    note = f"{method_name(result)}. {result['metric']}.{seen_note([result], 'song')}"
+    if presence["present"]:
+        note += (
+            f" Presence: ROC AUC {number(presence['auc'], 3)} over {presence['present']} sources"
+            f" that are there and {presence['absent']} that are not."
+        )
+    header = ("stem", "SDR of the label", "synonyms cost", "paraphrases cost", "worst phrase")
+    return Table("Wording of queries", header, tuple(rows), note)

@@ -1,0 +1,1 @@
+"""Evaluations: a data set, a method and a metric, song by song."""

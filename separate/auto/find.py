@@ -1,0 +1,155 @@
+"""Find sources: what can be heard in a file, how likely, and when.
+
+In: a file. Out: labels of the vocabulary with a likelihood and spans of time each, likeliest first.
+
+A tagger alone hears "music" and little else in a mixture. So pieces spread over the file are
+separated for the stems of music and for the labels that sound most alike, and each estimate is
+judged as any result is (`separate.queries.presence`). The work does not grow with the length.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from separate.audio import AudioReader
+from separate.queries import load_encoder, vocabulary
+from separate.separator import Separator
+
+PIECES = 16
+PIECE_SECONDS = 3.0
+LEAST_PRESENCE = 0.3  # what is less likely is not listed
+_ALWAYS = ("vocals", "drums", "bass")
+_CANDIDATES = 8  # further labels, the most alike
+_TOO_WIDE = ("music", "other", "accompaniment", "silence", "noise")
+_SILENT_DB = -60.0  # a piece below is silent
+_HEARD_DB = -20.0  # an estimate so far below its piece is not heard in it
+
+
+@dataclass(frozen=True)
+class Found:
+    """A source that was heard."""
+
+    name: str  # a label of the vocabulary
+    likelihood: float  # 0..1
+    spans: tuple[tuple[float, float], ...]  # seconds from..to, as fine as the pieces lie
+
+
+def find_sources(
+    separator: Separator,
+    path: str | Path,
+    *,
+    end_seconds: float | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> list[Found]:
+    """List what can be heard in a file.
+
+    Args:
+        separator: Of any queries.
+        path: The file.
+        end_seconds: What lies behind is not listened to.
+        on_progress: Called with the part done, 0..1; what it raises ends the search.
+
+    Returns:
+        What is there, likeliest first; nothing for silence.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    report = on_progress or (lambda part: None)
+    pieces, places, sample_rate = _read_pieces(path, end_seconds)
+    report(0.1)
+    levels = np.array([_power(piece) for piece in pieces])
+    if 10 * np.log10(levels.max() + 1e-12) < _SILENT_DB:
+        return []
+    names = [*_ALWAYS, *_alike(pieces, sample_rate)]
+    total = sum(piece.shape[1] for piece in pieces)
+    stream = separator.stream(
+        iter(pieces),
+        sample_rate,
+        pieces[0].shape[0],
+        names,
+        lambda done: report(0.15 + 0.85 * min(1.0, done / total)),
+    )
+    estimates = np.concatenate([block.estimates.mean(axis=1) for block in stream], axis=-1)
+    cuts = np.cumsum([piece.shape[1] for piece in pieces])[:-1]
+    parts = np.split(estimates, cuts, axis=-1)  # (stems, time) a piece
+    powers = np.array([np.square(part).mean(axis=-1) for part in parts])  # (pieces, stems)
+    found = []
+    for number, (name, likelihood) in enumerate(stream.presence.items()):
+        level_db = 10 * np.log10((powers[:, number] + 1e-12) / (levels + 1e-9))
+        is_heard = (level_db > _HEARD_DB) & (10 * np.log10(levels + 1e-12) > _SILENT_DB)
+        if likelihood >= LEAST_PRESENCE and is_heard.any():
+            found.append(Found(name, round(likelihood, 3), _spans(is_heard, places)))
+    return _without_doubles(sorted(found, key=lambda source: -source.likelihood))
+
+
+def _without_doubles(found: Sequence[Found]) -> list[Found]:
+    """Keep of each stem's family the stem itself and one finer label that is likelier."""
+    kept: list[Found] = []
+    for source in found:
+        stem = vocabulary.labels()[source.name].stem
+        family = [other for other in kept if vocabulary.labels()[other.name].stem == stem]
+        if stem not in _ALWAYS or source.name == stem or not family:
+            kept.append(source)
+    return kept
+
+
+def _power(piece: np.ndarray) -> float:
+    return float(np.square(piece.mean(axis=0)).mean())
+
+
+def _read_pieces(
+    path: str | Path, end_seconds: float | None
+) -> tuple[list[np.ndarray], list[tuple[float, float]], int]:
+    """Read pieces spread evenly over a file, in one pass.
+
+    Returns:
+        Pieces `(channels, time)`, the stretch of time (from, to) that each stands for, and Hz.
+    """
+    with AudioReader(path, end_seconds=end_seconds) as reader:
+        sample_rate = reader.info.sample_rate
+        length = max(1, int(PIECE_SECONDS * sample_rate))
+        kept: list[tuple[int, np.ndarray]] = []
+        every, samples = 1, 0
+        for number, block in enumerate(reader.blocks(length)):
+            samples += block.shape[1]
+            if number % every == 0:
+                kept.append((number, block))
+            if len(kept) == 2 * PIECES:  # however long it is, at most so many are held
+                kept, every = kept[::2], 2 * every
+    chosen = kept[:: max(1, round(len(kept) / PIECES))]
+    starts = [first * PIECE_SECONDS for first, _ in chosen]
+    places = list(zip(starts, [*starts[1:], samples / sample_rate], strict=True))
+    return [block for _, block in chosen], places, sample_rate
+
+
+@torch.inference_mode()
+def _alike(pieces: Sequence[np.ndarray], sample_rate: int) -> list[str]:
+    """Return the labels that sound most like any of the pieces."""
+    encoder = load_encoder("embedded")
+    labels = [name for name in vocabulary.labels() if name not in _TOO_WIDE and name not in _ALWAYS]
+    sounds = [
+        encoder.embed_audio(torch.from_numpy(piece.mean(axis=0))[None], sample_rate)[0]
+        for piece in pieces
+        if piece.shape[1] >= sample_rate // 4
+    ]
+    if not sounds:
+        return []
+    likeness = (torch.stack(sounds) @ encoder.embed_text(labels).T).amax(dim=0)
+    return [labels[index] for index in likeness.argsort(descending=True)[:_CANDIDATES]]
+
+
+def _spans(
+    is_heard: np.ndarray, places: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, float], ...]:
+    """Join neighbouring stretches in which a source is heard."""
+    spans: list[tuple[float, float]] = []
+    for heard, (start, end) in zip(is_heard, places, strict=True):
+        if heard and spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], end)
+        elif heard:
+            spans.append((start, end))
+    return tuple(spans)

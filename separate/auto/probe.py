@@ -1,0 +1,111 @@
+"""A trial on a few seconds: which of the heard nodes are there, and which can be told apart.
+
+In: a file and the tree that a tagger heard in it. Out: the tree that is worth separating.
+
+Pieces in which the nodes are likeliest are separated for all of them. A node whose estimate shows
+that it is not there goes; siblings whose estimates are nearly the same become one. The work does
+not grow with the file's length.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from separate.audio import AudioReader
+from separate.auto.tagging import BLOCK_SECONDS, TagTrack
+from separate.auto.tree import Node, limited, merged, pruned
+from separate.batch.task import NOT_FOUND_PRESENCE, AnySeparator
+from separate.queries import load_encoder
+from separate.queries.query import embed_query
+
+_ALIKE_QUERIES = 0.9  # cosine of two queries that mean the same
+_ALIKE_SOUNDS = 0.9  # correlation of two estimates that are the same
+_PIECES_PER_NODE = 2
+_MOST_PIECES = 16
+_SILENT = 1e-4  # of the mixture's energy: an estimate below it is nothing
+
+
+def probe(
+    separator: AnySeparator, path: Path, track: TagTrack, nodes: Sequence[Node], most: int
+) -> list[Node]:
+    """Return the nodes that are worth a file or a folder, parents before children.
+
+    Args:
+        separator: Of any queries.
+        path: The file.
+        track: What was heard in it.
+        nodes: The tree so far.
+        most: Files at most.
+
+    Raises:
+        InputError: The file can't be read.
+    """
+    tree = limited(merged(nodes, _alike_queries(nodes), _ALIKE_QUERIES), most)
+    written = [node for node in tree if node.is_written]
+    if not written:
+        return []
+    pieces, rate = _pieces(path, track, _chosen(written))
+    stream = separator.stream(
+        iter(pieces), rate, pieces[0].shape[0], [node.query for node in written]
+    )
+    blocks = list(stream)
+    estimates = np.concatenate([block.estimates for block in blocks], axis=-1)
+    energy = np.square(estimates).sum(axis=(1, 2))
+    whole = sum(float(np.square(piece).sum()) for piece in pieces)
+    absent = {
+        node.name
+        for node, own in zip(written, energy, strict=True)
+        if own <= _SILENT * whole or stream.presence[node.name] < NOT_FOUND_PRESENCE
+    }
+    names = [node.name for node in written]
+    tree = pruned(tree, absent)
+    return pruned(merged(tree, _correlations(names, estimates), _ALIKE_SOUNDS), set())
+
+
+@torch.inference_mode()
+def _alike_queries(nodes: Sequence[Node]) -> dict[tuple[str, str], float]:
+    """Cosines of the nodes' queries."""
+    encoder = load_encoder("embedded")
+    vectors = [embed_query(encoder, node.query)[0] for node in nodes]
+    return {
+        (a.name, b.name): float(u @ v)
+        for (a, u), (b, v) in combinations(zip(nodes, vectors, strict=True), 2)
+    }
+
+
+def _correlations(names: Sequence[str], estimates: np.ndarray) -> dict[tuple[str, str], float]:
+    """Correlations of estimates `(stems, channels, time)`."""
+    flat = estimates.reshape(len(names), -1).astype(np.float64)
+    products = flat @ flat.T
+    norms = np.sqrt(np.diag(products)) + 1e-12
+    table = products / norms[:, None] / norms
+    return {
+        (names[row], names[column]): float(table[row, column])
+        for row, column in combinations(range(len(names)), 2)
+    }
+
+
+def _chosen(nodes: Sequence[Node]) -> list[int]:
+    """Return blocks in which the nodes are likeliest, each node's best before any's second."""
+    orders = [np.argsort(-node.curve, kind="stable") for node in nodes]
+    wanted = [int(order[turn]) for turn in range(_PIECES_PER_NODE) for order in orders
+              if turn < len(order)]  # fmt: skip
+    return sorted(list(dict.fromkeys(wanted))[:_MOST_PIECES])
+
+
+def _pieces(path: Path, track: TagTrack, numbers: Sequence[int]) -> tuple[list[np.ndarray], int]:
+    """Read some blocks of a file, and its rate."""
+    span: dict[str, Any] = {
+        "start_seconds": track.start_seconds + numbers[0] * BLOCK_SECONDS,
+        "end_seconds": track.start_seconds + min((numbers[-1] + 1) * BLOCK_SECONDS, track.seconds),
+    }
+    with AudioReader(path, **span) as reader:
+        rate = reader.info.sample_rate
+        length = max(1, round(BLOCK_SECONDS * rate))
+        wanted = {number - numbers[0] for number in numbers}
+        kept = [block for place, block in enumerate(reader.blocks(length)) if place in wanted]
+    return kept, rate

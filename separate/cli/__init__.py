@@ -1,0 +1,1 @@
+"""The command line: options, progress, tables; one module a command."""

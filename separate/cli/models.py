@@ -1,0 +1,112 @@
+"""`separate models`: list what is here and what can be fetched, fetch it, describe it."""
+
+import json as json_module
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from separate.models.registry import Card
+    from separate.weights.store import Foreign
+
+models_app = typer.Typer(
+    invoke_without_command=True, help="List, fetch and describe models; alone: list."
+)
+Json = Annotated[bool, typer.Option("--json", help="As JSON, with all that the cards say.")]
+Name = Annotated[str, typer.Argument(help="Of a model; see `separate models`.")]
+
+
+@models_app.callback()
+def list_command(context: typer.Context, json: Json = False) -> None:
+    """List the models on this machine, and those that can be fetched."""
+    if context.invoked_subcommand is None:
+        print_models(json)
+
+
+@models_app.command("get")
+def get_command(
+    name: Name,
+    path: Annotated[
+        Path | None, typer.Option("--path", help="The file, if you have downloaded it yourself.")
+    ] = None,
+) -> None:
+    """Fetch weights of others, check and convert them once; print where they are."""
+    from separate.cli.progress import terminal
+    from separate.insides import list_cards
+    from separate.weights.store import FOREIGN, fetch, models_dir
+
+    if name not in FOREIGN:
+        here = {card.name: file for card, file in list_cards([models_dir()])}
+        if name in here and path is None:
+            typer.echo(str(here[name]))
+            return
+    with terminal(f"fetching {name}", in_bytes=True) as screen:
+        fetched = fetch(name, path=path, on_progress=screen.update, on_note=screen.note)
+    typer.echo(str(fetched))
+
+
+@models_app.command("show")
+def show_command(name: Name, json: Json = False) -> None:
+    """Print a model's card."""
+    data = asdict(_card(name))
+    if json:
+        typer.echo(json_module.dumps(data, ensure_ascii=False))
+        return
+    for key, value in data.items():
+        if value in (None, "", (), [], {}):
+            continue
+        text = value if isinstance(value, str) else json_module.dumps(value, ensure_ascii=False)
+        if key == "notices":
+            text = "\n".join(value)
+        indented = text.replace("\n", "\n" + " " * 18)
+        typer.echo(f"{key + ':':<18}{indented}")
+
+
+def print_models(json: bool = False) -> None:
+    """Print a table of the cards; with `json` a list of them."""
+    from separate.insides import list_cards
+    from separate.weights.store import FOREIGN, models_dir
+
+    cards = [card for card, _ in list_cards([models_dir()])]
+    if json:
+        typer.echo(json_module.dumps([asdict(card) for card in cards], ensure_ascii=False))
+        return
+    rows = [_row(card) for card in cards]
+    known = {card.name for card in cards}
+    rows.extend(_foreign_row(foreign) for name, foreign in FOREIGN.items() if name not in known)
+    _print_table(("name", "parameters", "licence", "summary"), rows)
+
+
+def _row(card: "Card") -> tuple[str, ...]:
+    return card.name, f"{card.parameters / 1e6:.1f} M", card.licence, card.summary
+
+
+def _foreign_row(foreign: "Foreign") -> tuple[str, ...]:
+    from separate.weights.store import target_of
+
+    how = (
+        "Fetched" if target_of(foreign).is_file() else f"Fetch: separate models get {foreign.name}"
+    )
+    return foreign.name, "-", foreign.licence, f"{foreign.summary}. {how}"
+
+
+def _card(name: str) -> "Card":
+    """Return a model's card by name or path."""
+    from separate.insides import model_cards
+
+    return model_cards([name])[0]
+
+
+def _print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(markup=False, emoji=False, highlight=False, width=200)
+    console.print(table)

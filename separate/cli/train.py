@@ -1,0 +1,167 @@
+"""`separate train`: recipes on the command line.
+
+In: folders of cached audio and options. Out: a run folder, and in the end a model with its card.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from separate.cli.train_options import Frames, Shared, whole_blocks, whole_numbers, with_shared
+
+Speed = Annotated[
+    float, typer.Option(min=0, max=0.5, help="Largest change of speed and pitch, +-.")
+]
+train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
+_MIXTURE_RECIPES = {
+    "unsupervised": "Learn from mixtures of mixtures and their captions alone.",
+    "weak": "Learn from mixtures, their captions, and what a query net hears in the estimates.",
+    "semi": "As weak, and from single sources too.",
+}
+
+
+@train_app.callback()
+def train() -> None:
+    """Train or adapt a separator of your own."""  # makes a recipe's name part of the command
+
+
+@train_app.command()
+@with_shared()
+def supervised(
+    shared: Shared,
+    frames: Frames = 256,
+    queries: Annotated[int, typer.Option(min=1, help="Queries an example.")] = 4,
+    joined: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of queries for two sources at once.")
+    ] = 0.0,
+    speed: Speed = 0.06,
+    real: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of songs that are not rendered.")
+    ] = 0.5,
+    teacher: Annotated[
+        str | None, typer.Option(help="Model whose masks are learned beside the truth.")
+    ] = None,
+) -> None:
+    """Mix and separate: learn from songs with stems and from labelled clips."""
+    from separate.train.data.mixing import MixConfig
+
+    mix = MixConfig(
+        frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed, real=real
+    )
+    shared.start("supervised", mix=mix, teacher=teacher)
+
+
+@train_app.command()
+@with_shared(
+    init="default", licences="free,sharealike,nc,research", minutes=6.0, batch=1, rate=1e-3,
+    anneal=True, warmup=10, average=0.95, weight_decay=0.0, name="adapted", tune="film",
+)  # fmt: skip
+def adapt(shared: Shared) -> None:
+    """Adapt a model to a few songs of your own in minutes: its normalisations and FiLM layers.
+
+    The folders may also hold songs with stems, or clips by label, as audio files.
+    """
+    from separate.train.data.folders import cached_folder
+    from separate.train.data.mixing import MixConfig
+    from separate.train.recipes.supervised import SupervisedConfig
+
+    cache = shared.run / "audio"
+    cached = [
+        cached_folder(folder, cache / str(number), log=typer.echo)
+        for number, folder in enumerate(shared.corpus)
+    ]
+    # Few songs are soon known by heart: they are mixed anew more freely than many are.
+    mix = MixConfig(frames=192, aligned=0.2, gain_db=9, eq_db=8, speed=0.15, drop=0.2)
+    replace(shared, corpus=cached).start(
+        "supervised",
+        mix=mix,
+        supervised=SupervisedConfig(doubts=True, shared_weight=3),
+        multiples={"film_multiple": 0.1, "encoder_multiple": 1},
+    )
+
+
+def _mixture_command(recipe: str) -> None:
+    """Add one of the recipes that learn from mixtures."""
+
+    @with_shared(rate=1e-4)
+    def command(
+        shared: Shared,
+        frames: Frames = 128,
+        sources: Annotated[int, typer.Option(min=1, help="Sources a mixture.")] = 2,
+        listener: Annotated[
+            str,
+            typer.Option(
+                help="Hears the estimates (weak, semi): embedded, clap, efficientat-mn04, or a .pt."
+            ),
+        ] = "embedded",
+        singles: Annotated[
+            list[Path] | None, typer.Option(help="Folder of single sources (semi); repeat.")
+        ] = None,
+    ) -> None:
+        from separate.train.data.mixtures import MixtureConfig
+
+        mixtures = MixtureConfig(frames=whole_blocks(frames), sources=sources)
+        shared.start(recipe, mixtures=mixtures, listener=listener, singles=tuple(singles or ()))
+
+    train_app.command(recipe, help=_MIXTURE_RECIPES[recipe])(command)
+
+
+for _recipe in _MIXTURE_RECIPES:
+    _mixture_command(_recipe)
+
+
+@train_app.command()
+@with_shared()
+def anchors(
+    shared: Shared,
+    frames: Frames = 128,
+    tagger: Annotated[
+        str, typer.Option(help="Finds anchors: embedded, efficientat-mn04, or its .pt.")
+    ] = "embedded",
+    condition: Annotated[
+        str, typer.Option(help="Ask by tags (the tagger's vector of the anchor) or name.")
+    ] = "tags",
+    random_crops: Annotated[
+        bool, typer.Option("--random-crops", help="Any stretch of a clip instead of anchors.")
+    ] = False,
+) -> None:
+    """Learn from clips of which only the label is known: USS's anchors."""
+    from separate.errors import SettingsError
+    from separate.train.recipes.anchors import CONDITIONS, AnchorConfig
+
+    if condition not in CONDITIONS:
+        raise SettingsError(f"--condition {condition!r}: take {' or '.join(CONDITIONS)}")
+    settings = AnchorConfig(whole_blocks(frames), mined=not random_crops, condition=condition)
+    shared.start("anchors", anchors=settings, tagger=tagger)
+
+
+@train_app.command()
+@with_shared(init="random", rate=1e-3, average=0.99)
+def ibm(
+    shared: Shared,
+    channels: Annotated[str, typer.Option(help="Of the four convolutions.")] = "16,8,32,16",
+    hidden: Annotated[str, typer.Option(help="Sizes of the dense layers.")] = "512,256",
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Likelihood below which a bin is not the voice's.")
+    ] = 0.15,
+    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of the dense layers.")] = 0.5,
+    autoencoder: Annotated[
+        int, typer.Option(min=0, help="Steps of pretraining as an autoencoder.")
+    ] = 0,
+    speed: Speed = 0.15,
+) -> None:
+    """Learn which bins are the voice's: a CNN and the ideal binary mask; songs with vocals.
+
+    The paper's size is --channels 32,16,64,32 --hidden 2048,512.
+    """
+    from separate.models.ibm_cnn import IbmCnnConfig
+    from separate.train.recipes.ibm import IbmConfig
+
+    size = IbmCnnConfig(
+        whole_numbers("--channels", channels, 4), whole_numbers("--hidden", hidden, 2),
+        dropout, threshold,
+    )  # fmt: skip
+    examples = IbmConfig(speed=speed, autoencoder_examples=autoencoder * shared.batch)
+    shared.start("ibm", ibm=examples, ibm_cnn=size)

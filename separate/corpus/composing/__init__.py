@@ -1,0 +1,1 @@
+"""Songs as notes: harmony, parts, drums, arrangement."""

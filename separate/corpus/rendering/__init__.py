@@ -1,0 +1,1 @@
+"""Songs rendered with their stems: effects, mixdown, the bundled example."""

@@ -1,0 +1,1 @@
+"""Recordings from elsewhere: catalogue, licences, conversion to cached arrays."""

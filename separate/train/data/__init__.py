@@ -1,0 +1,1 @@
+"""Training audio: cached recordings, mixing, phrases."""

@@ -1,0 +1,1 @@
+"""Training of the embedded query net; `python -m separate.train.query_net`."""

@@ -1,0 +1,171 @@
+"""The supervised recipe: mix sources, ask for some of them, compare with the truth.
+
+In: example numbers. Out: the loss of a conditioned network on them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from separate.backends.masking import doubted
+from separate.models.bands import to_bands
+from separate.models.losses import (
+    Products,
+    mask_entropy_loss,
+    masked_correlation_loss,
+    masked_sdr_loss,
+    products,
+)
+from separate.models.stft import modulus
+from separate.train.data.mixing import MUSIC, Mixer
+from separate.train.data.phrases import draw_wording
+from separate.train.distributed import mean_over_all
+from separate.train.trunk import Trunk
+
+_EPS = 1e-6
+_SURE = tuple(stem == "other" for stem in MUSIC)  # see `doubted`
+
+
+@dataclass(frozen=True)
+class SupervisedConfig:
+    """Weights of the loss."""
+
+    entropy_weight: float = 1.0  # of the cross-entropy with the best mask
+    correlation_weight: float = 0.3  # of the scale-invariant SDR loss (in bel)
+    shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other, shared out
+    doubts: bool = False  # share out by doubted masks, as in use: what is learned is not undone
+    taught_weight: float = 2.0  # of the cross-entropy with a teacher's mask, where there is one
+    query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
+
+
+class Supervised:
+    """See `separate.train.loop.Recipe`."""
+
+    name = "supervised"
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        mixer: Mixer,
+        phrases: Mapping[str, Tensor],
+        config: SupervisedConfig,
+        *,
+        evaluate: Callable[[nn.Module], dict[str, float]] = lambda model: {},
+        teacher: Trunk | None = None,
+    ) -> None:
+        """Keep what the recipe needs.
+
+        Args:
+            trunk: What to train.
+            mixer: Makes examples.
+            phrases: Query vectors `(phrases, dim)` by label.
+            config: Weights.
+            evaluate: Scores a model on development songs.
+            teacher: A trained network whose masks are learned beside the truth, of the queries
+                that it answers.
+        """
+        self.device = mixer.device  # where to train
+        self.trunk, self.model = trunk, trunk.model.to(self.device)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.model.to(self.device).requires_grad_(False)
+        self.mixer = mixer
+        self.phrases = phrases
+        self.config = config
+        self.evaluate = evaluate
+
+    def calibrate(self, examples: int = 8) -> None:
+        """Fit the network's normalisations to some examples, before the first step."""
+        numbers = list(range(examples))
+        batch = self.mixer.batch(numbers)
+        queries = self._vectors(numbers, batch.labels)[:, 0]
+        self.trunk.calibrate(modulus(batch.mixture), queries)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """See `Trunk`."""
+        return self.trunk.groups()
+
+    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean loss over examples and queries."""
+        batch = self.mixer.batch(numbers)
+        queries = self._vectors(numbers, batch.labels)
+        magnitude = modulus(batch.mixture)
+        heard = self.trunk.encode(magnitude)
+        count = queries.shape[1]
+        logits = [self.trunk.decode(heard, queries[:, i]) for i in range(count)]
+        pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
+        alone = torch.stack([self._query_loss(*pair) for pair in zip(logits, pairs, strict=True)])
+        loss = alone.mean()
+        voice = self.trunk.voice(heard)
+        if voice is not None:
+            shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
+            loss = loss + self.config.shared_weight * mean_over_all(shared)
+        figures = {"alone": float(alone.detach().mean())}
+        if self.teacher is not None:
+            taught = self._taught_loss(logits, pairs, magnitude, queries)
+            figures["taught"] = float(taught.detach())
+            loss = loss + self.config.taught_weight * taught
+        return loss, {"loss": float(loss.detach()), **figures}
+
+    def _taught_loss(
+        self, logits: Sequence[Tensor], pairs: Sequence[Products], magnitude: Tensor, query: Tensor
+    ) -> Tensor:
+        """Cross-entropy with the teacher's masks, over that of the teacher's with themselves.
+
+        Soft masks tell more about an example than its truth does (Hinton et al., 2015).
+        """
+        assert self.teacher is not None
+        with torch.no_grad():
+            heard = self.teacher.encode(magnitude)
+        losses = [magnitude.new_zeros(())]
+        for i, (own, pair) in enumerate(zip(logits, pairs, strict=True)):
+            rows = self.teacher.share(query[:, i]) > 0.5
+            if not rows.any():
+                continue
+            with torch.no_grad():
+                mask = self.teacher.decode(heard, query[:, i])[rows].sigmoid()
+            power = pair.power[rows]  # the teacher's mask as if it were the best one
+            wanted = Products(power, power * mask, pair.wanted[rows])
+            least = mask_entropy_loss(mask.logit(_EPS), wanted)
+            losses.append((mask_entropy_loss(own[rows], wanted) - least) * rows.float().mean())
+        return torch.stack(losses).sum() / len(logits)
+
+    def _shared_loss(
+        self, logits: Sequence[Tensor], pairs: Sequence[Products], voice: Tensor, rows: Tensor
+    ) -> Tensor:
+        """SDR loss of drums, bass and other as `--stems` shares the mixture out among the four.
+
+        A share cannot be raised by making all masks small, the trap of the first steps.
+
+        Returns:
+            One for each of the rows `(rows,)`.
+        """
+        if not bool(rows.any()):
+            return voice.new_zeros(0)
+        masks = [part[rows].sigmoid() for part in logits[: len(MUSIC)]]
+        if self.config.doubts:
+            masks = doubted([mask.clamp_min(_EPS) for mask in masks], _SURE)
+        music = torch.stack(masks)
+        shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
+        losses = [
+            masked_sdr_loss(share, Products(*(part[rows] for part in astuple(pair))))
+            for share, pair in zip(shares, pairs, strict=False)
+        ]
+        return torch.stack(losses).mean().expand(int(rows.sum()))
+
+    def _query_loss(self, logits: Tensor, product: Products) -> Tensor:
+        config = self.config
+        loss = config.entropy_weight * mask_entropy_loss(logits, product)
+        return loss + config.correlation_weight * masked_correlation_loss(logits.sigmoid(), product)
+
+    def _vectors(self, numbers: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
+        """Draw a phrase for each query; a little noise makes neighbours mean the same."""
+        rows = [
+            draw_wording(self.phrases[label], (number, place), self.config.query_noise)
+            for number, row in zip(numbers, labels, strict=True)
+            for place, label in enumerate(row)
+        ]
+        return torch.stack(rows).reshape(len(labels), -1, rows[0].shape[0]).to(self.device)

@@ -1,0 +1,1 @@
+"""Weights on this machine: their folder, downloads, and the catalogue of published weights."""

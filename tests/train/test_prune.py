@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from separate.models.small_unet import LayerNormTrunk, SmallUNetConfig
+from separate.models.unet import QueryUNet, UNetConfig
+from separate.train.prune import narrowed, narrows
+from separate.train.start import Size, Start, with_music
+
+SIZE = SmallUNetConfig(8, 4, 2, (6, 6, 6, 6, 6, 8), dense=3, last=5)
+
+
+@pytest.fixture
+def trunk() -> LayerNormTrunk:
+    torch.manual_seed(0)
+    made = LayerNormTrunk(SIZE, 4).eval().requires_grad_(False)
+    for name, value in made.named_parameters():
+        if "film.out" in name or "widen" in name:
+            value.copy_(0.2 * torch.randn(value.shape))
+    return made
+
+
+def masks(trunk: LayerNormTrunk) -> torch.Tensor:
+    torch.manual_seed(1)
+    features = trunk.encode(torch.rand(1, 4, 64, 512))
+    return trunk.decode(features, torch.nn.functional.normalize(torch.randn(1, 8), dim=1))
+
+
+def test_what_no_kernel_reads_can_go(trunk: LayerNormTrunk) -> None:
+    trunk.head.weight[:, 2] = 0
+    torch.testing.assert_close(masks(narrowed(trunk, SIZE)), masks(trunk))
+    small = narrowed(trunk, replace(SIZE, last=4))
+    kept = torch.tensor([0, 1, 3, 4])
+    torch.testing.assert_close(small.head.weight, trunk.head.weight[:, kept])
+    torch.testing.assert_close(small.convs[5].weight, trunk.convs[5].weight[:, kept])
+
+
+def test_the_heaviest_channels_of_each_level_are_kept(trunk: LayerNormTrunk) -> None:
+    light = {0: 4, 1: 1}  # a channel of each of the finest levels that hardly counts
+    for level, channel in light.items():
+        trunk.encoder.norms[level].weight[channel] = 0
+        trunk.convs[5 - level].weight[channel] = 0
+    trunk.norms[4].weight[3] = 0
+    small = narrowed(trunk, replace(SIZE, widths=(5, 5, 6, 6, 6, 8)))
+    first, second = (
+        torch.tensor([channel for channel in range(6) if channel != left])
+        for left in light.values()
+    )
+    kernel = trunk.encoder.convs[1].weight[second][:, first]
+    torch.testing.assert_close(small.encoder.convs[1].weight, kernel)
+    torch.testing.assert_close(
+        small.encoder.dense[0].norm.weight, trunk.encoder.dense[0].norm.weight[first]
+    )
+    assert masks(small).shape == masks(trunk).shape
+    below = trunk.convs[5].weight[6 + torch.tensor([0, 1, 2, 4, 5])]
+    torch.testing.assert_close(small.convs[5].weight[5:], below)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_narrower"),
+    [
+        (SIZE, False),
+        (replace(SIZE, last=4), True),
+        (replace(SIZE, widths=(6, 6, 6, 6, 6, 7)), True),
+        (replace(SIZE, last=6), False),
+        (replace(SIZE, last=4, dense=0), False),
+        (replace(SIZE, last=4, query_dim=9), False),
+    ],
+)
+def test_only_what_is_narrower_is_kept(
+    trunk: LayerNormTrunk, size: SmallUNetConfig, is_narrower: bool
+) -> None:
+    assert narrows(trunk, size) == is_narrower
+
+
+def test_a_music_trunk_is_made_once_and_made_narrower() -> None:
+    torch.manual_seed(0)
+    said: list[str] = []
+    first = Start(QueryUNet(UNetConfig(query_dim=8, film_dim=4, music_level=-24.0)))
+    made = with_music(first, Size((6, 6, 6, 6, 6, 8), dense=3, last=5), said.append)
+    assert made.model.config.music_widths == (6, 6, 6, 6, 6, 8)
+    assert made.model.config.music_level == -24.0
+    for name, value in first.model.voice.state_dict().items():
+        assert torch.equal(value, made.model.voice.state_dict()[name])
+    for size in (Size(), Size((6, 6, 6, 6, 6, 8)), Size(last=5), Size(dense=3)):
+        assert with_music(made, size, said.append) is made
+    smaller = with_music(made, Size(last=4), said.append).model.music
+    columns = [
+        {tuple(column) for column in music.convs[5].weight.transpose(0, 1).flatten(1).tolist()}
+        for music in (smaller, made.model.music)
+    ]
+    assert columns[0] < columns[1] and len(columns[0]) == 4
+    assert smaller.config.dense == 3
+    other = with_music(made, Size(last=6), said.append).model.music
+    assert not torch.equal(other.convs[0].weight, made.model.music.convs[0].weight)
+    assert [line.split()[-1] for line in said] == ["anew", "narrower", "anew"]
