@@ -15,7 +15,7 @@ from separate.backends.base import SourceModel
 from separate.backends.masking import open_model
 from separate.errors import InputError, QueryError, SettingsError
 from separate.memory import release_memory
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.presence import PresenceMeter
 from separate.queries.query import Query, as_query
 from separate.settings import Settings

@@ -107,8 +107,9 @@ class Worker:
         raise SeparateError(f"unknown order {type(order).__name__}")
 
     def _separate(self, order: SeparateOrder, report: Report) -> dict[str, Any]:
-        from separate.batch.names import find_tracks, plan_outputs, stem_names
+        from separate.batch.names import stem_names
         from separate.batch.task import draft_record, make_task, query_data, separate_track
+        from separate.batch.tracks import find_tracks, plan_outputs
 
         settings = replace(order.settings, end=order.max_seconds)
         chosen = {"texts": order.texts, "exclude": order.exclude, "like": order.like}

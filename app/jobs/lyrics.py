@@ -11,7 +11,7 @@ from typing import Any
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import LyricsOrder
 from separate.errors import InputError, WeightsError
-from separate.lyrics import Line, Lyrics, LyricsSettings, Transcriber, Word
+from separate.lyrics import Line, Lyrics, LyricsSettings, Transcriber, Word, formats
 
 FORMATS = ("lrc", "srt", "ass", "txt")
 LONGEST_LINE = 500  # characters of an edited line
@@ -94,7 +94,7 @@ def render(result: Mapping[str, Any], texts: Sequence[Any], format: str) -> str:
         raise InputError(f"lines: give {len(lines)} texts of at most {LONGEST_LINE} characters")
     kept = [_edited(line, " ".join(text.split())) for line, text in zip(lines, texts, strict=True)]
     lyrics = Lyrics(**{**found, "lines": tuple(line for line in kept if line.text)})
-    return lyrics.to(format)
+    return formats.render(lyrics, format)
 
 
 def _line(data: Mapping[str, Any]) -> Line:

@@ -10,8 +10,9 @@ from typing import Any
 
 from separate.auto.tagging import TagTrack, join_blocks
 from separate.auto.tree import Node
-from separate.batch.names import Track, distinct, safe_name
+from separate.batch.names import distinct, safe_name
 from separate.batch.record import Output
+from separate.batch.tracks import Track
 from separate.errors import OutputError
 from separate.files import replacing, sha256_of
 from separate.settings import RESIDUAL, Settings

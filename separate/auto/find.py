@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from separate.audio import AudioReader
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
 from separate.separator import Separator
 
 PIECES = 16

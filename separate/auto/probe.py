@@ -19,7 +19,7 @@ from separate.audio import AudioReader
 from separate.auto.tagging import BLOCK_SECONDS, TagTrack
 from separate.auto.tree import Node, limited, merged, pruned
 from separate.batch.task import NOT_FOUND_PRESENCE, AnySeparator
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.query import embed_query
 
 _ALIKE_QUERIES = 0.9  # cosine of two queries that mean the same

@@ -27,7 +27,6 @@ from separate.auto.gate import Gate
 from separate.auto.probe import probe
 from separate.auto.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
 from separate.auto.tree import AutoOptions, Node, heard_nodes, tops
-from separate.batch.names import Track
 from separate.batch.outputs import OutputSet
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.record import Output, Record
@@ -41,6 +40,7 @@ from separate.batch.run import (
     run_items,
 )
 from separate.batch.task import AnySeparator, draft_record, error_line
+from separate.batch.tracks import Track
 from separate.errors import Cancelled, CheckpointError, QueryError, SettingsError
 from separate.open import cards_sha256, open_separator
 from separate.settings import RESIDUAL, Settings

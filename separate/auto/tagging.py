@@ -18,7 +18,8 @@ from torch import Tensor
 
 from separate.audio import AudioReader, resample
 from separate.errors import SettingsError
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
 
 BLOCK_SECONDS = 2.0  # as USS tags
 THRESHOLD = 0.2  # USS's: a class that is likelier sounds

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from separate.backends.base import SourceModel
 from separate.errors import SettingsError
-from separate.queries import Encoder, encoder_for, vocabulary
+from separate.queries import vocabulary
+from separate.queries.base import Encoder
+from separate.queries.encoders import encoder_for
 from separate.queries.query import Query, embed_query
 from separate.settings import Settings
 from separate.stream import Grid

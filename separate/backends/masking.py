@@ -35,7 +35,8 @@ from separate.models.small_unet import SmallUNet
 from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
 from separate.models.stft import InverseStft, StftConfig, modulus, stft
 from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
-from separate.queries import Encoder, encoder_for, load_encoder
+from separate.queries.base import Encoder
+from separate.queries.encoders import encoder_for, load_encoder
 from separate.queries.query import Query, embed_query, means_part, means_rest
 from separate.settings import Settings
 from separate.stream import Grid

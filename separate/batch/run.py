@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from separate.audio import check_writable
-from separate.batch.names import Track, find_tracks
 from separate.batch.outputs import remove_leftovers
 from separate.batch.pool import processors, run_in_processes
 from separate.batch.ray_cluster import RayOptions
@@ -22,6 +21,7 @@ from separate.batch.ray_pool import run_on_ray
 from separate.batch.record import Record, RecordFile, Records
 from separate.batch.remote.files import Place, RemoteOptions
 from separate.batch.remote.worker import RemoteWorker
+from separate.batch.tracks import Track, find_tracks
 from separate.errors import SettingsError
 
 Progress = Callable[[float, float], None]  # (bytes of input done, bytes in all)

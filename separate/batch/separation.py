@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from separate.batch.names import Track, plan_outputs, stem_names
+from separate.batch.names import stem_names
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.record import Output, Record
 from separate.batch.remote.files import Place, RemoteOptions
@@ -21,6 +21,7 @@ from separate.batch.run import (
     run_items,
 )
 from separate.batch.task import AnySeparator, Task, draft_record, query_data, separate_track
+from separate.batch.tracks import Track, plan_outputs
 from separate.errors import SettingsError
 from separate.open import cards_sha256, open_separator
 from separate.settings import Settings

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from separate.audio import AudioReader
-from separate.batch.names import Track, distinct
+from separate.batch.names import distinct
 from separate.batch.outputs import OutputSet
 from separate.batch.record import Output, Record
+from separate.batch.tracks import Track
 from separate.errors import (
     Cancelled,
     CheckpointError,

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from separate.auto.tagging import Tag
-    from separate.batch.names import Track
+    from separate.batch.tracks import Track
 
 tags_app = typer.Typer(add_completion=False)
 _MOST_SPANS = 6  # in a row of the table; JSON and label files have all
@@ -48,7 +48,7 @@ def tags_command(
 ) -> None:  # fmt: skip
     """Tell what sounds in recordings: AudioSet's classes with likelihood and times."""
     from separate.audio import check_writable
-    from separate.batch.names import find_tracks
+    from separate.batch.tracks import find_tracks
     from separate.cli.run import seconds_of
     from separate.errors import InputError, SettingsError
 

@@ -107,7 +107,8 @@ class Shared:
         """
         from separate.errors import SettingsError
         from separate.train.loop import LoopConfig
-        from separate.train.runs import Plan, run_training
+        from separate.train.plan import Plan
+        from separate.train.runs import run_training
         from separate.train.trunk import TUNE, TrunkConfig
 
         if self.tune not in TUNE:

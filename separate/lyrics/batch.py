@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from separate.batch.names import Track
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.record import Output, Record
 from separate.batch.remote.files import Place, RemoteOptions
@@ -24,6 +23,7 @@ from separate.batch.run import (
     run_items,
 )
 from separate.batch.task import draft_record, error_line
+from separate.batch.tracks import Track
 from separate.errors import (
     Cancelled,
     CheckpointError,

@@ -11,7 +11,7 @@ from pathlib import Path
 from separate.batch.record import Output
 from separate.errors import OutputError
 from separate.files import sha256_of
-from separate.lyrics.formats import ENDINGS
+from separate.lyrics.formats import ENDINGS, render
 from separate.lyrics.result import Lyrics
 
 
@@ -47,7 +47,7 @@ def write_lyrics(lyrics: Lyrics, folder: Path, places: Mapping[str, str]) -> lis
             path = Path(folder) / place
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary[format] = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-            temporary[format].write_text(lyrics.to(format), encoding="utf-8", newline="\n")
+            temporary[format].write_text(render(lyrics, format), encoding="utf-8", newline="\n")
         outputs = []
         for format, place in places.items():
             size = temporary[format].stat().st_size

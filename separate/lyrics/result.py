@@ -88,12 +88,6 @@ class Lyrics:
             return f"no words found{presence}"
         return None
 
-    def to(self, format: str) -> str:
-        """Return the lyrics in a format: txt, lrc, elrc, srt, vtt, json, tsv, ass."""
-        from separate.lyrics.formats import render
-
-        return render(self, format)
-
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):

@@ -7,8 +7,8 @@ that still belongs to it; so separation is computed once.
 from pathlib import Path
 
 from separate.audio import AUDIO_EXTENSIONS
-from separate.batch.names import Track
 from separate.batch.record import Record, RecordFile
+from separate.batch.tracks import Track
 from separate.files import sha256_of
 from separate.lyrics.prepare import VOCALS, Vocals
 

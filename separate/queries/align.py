@@ -23,7 +23,8 @@ from torch.nn import functional
 
 from separate.errors import QueryError
 from separate.files import replacing
-from separate.queries import Encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.base import Encoder
 from separate.weights.store import cache_dir
 
 LEAST_COSINE = 0.6  # of held-out phrases, in the mean

@@ -4,6 +4,7 @@ Comes in: phrases or mono waveforms. Goes out: vectors of unit length in one 128
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,13 @@ class EmbeddedEncoder:
             raise QueryError("this query net knows text only; query by words")
         vectors, logits = self.net.audio(waveform, sample_rate)
         return vectors, logits.sigmoid()
+
+
+@lru_cache(maxsize=1)
+def shipped_encoder() -> EmbeddedEncoder:
+    """Return the encoder that ships, loaded once.
+
+    Raises:
+        CheckpointError: Its weights are missing or damaged.
+    """
+    return EmbeddedEncoder.shipped()

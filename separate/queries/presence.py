@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from separate.errors import QueryError
-from separate.queries import Encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.base import Encoder
 from separate.queries.query import Query, embed_query
 
 RULE_PATH = Path(__file__).with_name("presence.json")

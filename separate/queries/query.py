@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from separate.audio.read import AudioReader
 from separate.errors import QueryError
-from separate.queries import Encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.base import Encoder
 
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from separate.errors import QueryError
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.embedded import shipped_encoder
 
 
 class TagsEncoder:
@@ -23,7 +24,7 @@ class TagsEncoder:
     space = "embedded"  # its vectors lie there: no alignment is needed
 
     def __init__(self) -> None:
-        self._encoder = load_encoder("embedded")
+        self._encoder = shipped_encoder()
         self.dim = self._encoder.dim
         self.fingerprint = f"tags-{self._encoder.fingerprint}"
 
@@ -37,7 +38,7 @@ class TagsEncoder:
 
     def embed_audio(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """Embed sounds `(batch, time)` by the classes heard in them: `(batch, dim)`."""
-        likelihoods: Tensor = self._encoder.hear(waveform, sample_rate)[1]  # type: ignore[attr-defined]
+        likelihoods: Tensor = self._encoder.hear(waveform, sample_rate)[1]
         return functional.normalize(likelihoods.square() @ class_vectors(), dim=-1)
 
 
@@ -47,7 +48,7 @@ def class_vectors() -> Tensor:
     """Return the vectors of all classes' names `(527, dim)`."""
     spoken = [vocabulary.spoken(name) for name in vocabulary.audioset_classes()]
     with torch.no_grad():
-        return load_encoder("embedded").embed_text(spoken)
+        return shipped_encoder().embed_text(spoken)
 
 
 def class_row(name: str) -> int:
@@ -72,7 +73,7 @@ def nearest_classes(name: str, count: int = 5) -> list[str]:
     close = difflib.get_close_matches(name.casefold(), list(by_spelling), count, cutoff=0.7)
     found = [by_spelling[key] for key in close]
     try:
-        likeness = class_vectors() @ load_encoder("embedded").embed_text([name])[0]
+        likeness = class_vectors() @ shipped_encoder().embed_text([name])[0]
         found.extend(names[row] for row in likeness.argsort(descending=True).tolist())
     except QueryError:  # no word in it
         found.extend(names)

@@ -5,7 +5,7 @@ In: a plan. Out: `<run>/<name>.safetensors` and its card.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,21 +13,17 @@ from torch import nn
 
 from separate.errors import SettingsError
 from separate.models import registry
-from separate.models.ibm_cnn import STEMS, IbmCnnConfig
+from separate.models.ibm_cnn import STEMS
 from separate.models.registry import Card
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.train import distributed as processes
 from separate.train.cards import described, licence_of
 from separate.train.data.folders import load_corpus, load_song
-from separate.train.data.mixing import MixConfig
-from separate.train.data.mixtures import MixtureConfig
 from separate.train.dev import DevSet, song_folder, stems_separator
 from separate.train.loop import LoopConfig, train
-from separate.train.recipes.anchors import AnchorConfig
-from separate.train.recipes.ibm import IbmConfig
-from separate.train.recipes.supervised import SupervisedConfig
+from separate.train.plan import Plan
+from separate.train.recipes.catalogue import build
 from separate.train.start import (
-    Size,
     for_sounds,
     initial,
     initial_ibm,
@@ -35,7 +31,6 @@ from separate.train.start import (
     with_music,
     with_sounds,
 )
-from separate.train.trunk import TrunkConfig
 
 _NAMED = 5  # of what was left out
 _SUMMARIES = {
@@ -43,34 +38,6 @@ _SUMMARIES = {
     "small-unet": "Small query-conditioned U-Net, trained from nothing: what it was taught.",
     "ibm-cnn": "CNN trained on the ideal binary mask: the voice and all else, mono masks.",
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run needs beside the loop's settings."""
-
-    folders: tuple[Path, ...]
-    run: Path
-    recipe: str = "supervised"  # or unsupervised, weak, semi, anchors, ibm
-    init: str = "spleeter-2stems"
-    size: Size = field(default_factory=Size)  # of a net that is made
-    teacher: str | None = None  # a model whose masks are learned beside the truth
-    dev: tuple[str, ...] = ()  # names of songs held out
-    licences: tuple[str, ...] = ("free", "sharealike")
-    threads: int = 0
-    device: str = "cpu"
-    name: str = "mine"
-    precision: str = "int8"
-    trunk: TrunkConfig = field(default_factory=TrunkConfig)
-    mix: MixConfig = field(default_factory=MixConfig)
-    supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
-    mixtures: MixtureConfig = field(default_factory=MixtureConfig)
-    singles: tuple[Path, ...] = ()  # folders of single sources for `semi`; none: `folders`
-    listener: str = "embedded"  # hears the estimates of `weak` and `semi`
-    anchors: AnchorConfig = field(default_factory=AnchorConfig)
-    tagger: str = "embedded"  # finds anchors
-    ibm: IbmConfig = field(default_factory=IbmConfig)
-    ibm_cnn: IbmCnnConfig = field(default_factory=IbmCnnConfig)
 
 
 def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = print) -> Path:
@@ -85,8 +52,6 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
         DataError: The corpus holds nothing usable, or a development song is missing.
         SettingsError: The device is not there.
     """
-    from separate.train.recipes.catalogue import build
-
     device = processes.join(_usable(plan.device))
     first = processes.rank() == 0
     say = log if first else _nothing

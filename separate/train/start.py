@@ -17,7 +17,7 @@ from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.models.small_unet import LayerNormTrunk, SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterUNet
 from separate.models.unet import ANSWERS, QueryUNet, UNetConfig
-from separate.queries import Encoder
+from separate.queries.base import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
 from separate.train.data.phrases import spoken
 from separate.train.prune import levels, narrowed, narrows

@@ -7,7 +7,7 @@ import pytest
 from separate.app.jobs.lyrics import missing, render, write_down
 from separate.app.jobs.orders import LyricsOrder
 from separate.errors import InputError, WeightsError
-from separate.lyrics import Line, Lyrics, Word
+from separate.lyrics import Line, Lyrics, Word, formats
 from separate.settings import Settings
 
 WORDS = (Word(1.0, 1.4, "hello", 0.9), Word(1.5, 2.0, "there", 0.9))
@@ -23,7 +23,7 @@ RESULT = {"lyrics": asdict(LYRICS)}
 def test_unchanged_lines_give_what_the_library_writes():
     texts = [line.text for line in LYRICS.lines]
     for format in ("lrc", "srt", "ass", "txt"):
-        assert render(RESULT, texts, format) == LYRICS.to(format)
+        assert render(RESULT, texts, format) == formats.render(LYRICS, format)
 
 
 def test_edits_keep_times_and_word_times_where_their_number_stays():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from separate.errors import DataError
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.vocabulary import audioset_classes
 from separate.train.data.folders import Clip, Corpus, load_corpus
 from separate.train.data.phrases import PhraseBook

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from separate.errors import DataError
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.vocabulary import training_captions
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer, Mixtures

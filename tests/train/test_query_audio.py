@@ -5,10 +5,11 @@ import torch
 
 from separate.errors import DataError
 from separate.models.audio_tower import FLOOR
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.presence import Clues
 from separate.train.query_net.__main__ import write_both
-from separate.train.query_net.audio import AudioTraining, SoundTable, train_audio
+from separate.train.query_net.audio import train_audio
+from separate.train.query_net.config import AudioTraining, SoundTable
 from separate.train.query_net.mixing import SoundMixer
 from separate.train.query_net.presence import Row, auc, cross_validate, fit, likelihoods
 from separate.train.query_net.scores import audio_scores

@@ -114,7 +114,7 @@ def test_a_net_for_sounds_learns_beside_the_others(
 
     from separate.models import registry
     from separate.models.unet import ANSWERS
-    from separate.queries import load_encoder
+    from separate.queries.encoders import load_encoder
 
     write_clips(tmp_path / "others", ("rooster", "rain"))
     first = train("default", "first", clips)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.stft import StftConfig, istft
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook

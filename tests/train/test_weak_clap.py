@@ -7,7 +7,7 @@ import torch
 from test_clap import checkpoint, needs_extra, package  # noqa: F401 - fixtures
 
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook

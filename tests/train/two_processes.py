@@ -8,7 +8,7 @@ import torch
 
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.unet import QueryUNet, UNetConfig
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.train import distributed as processes
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixing import MixConfig, Mixer

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.errors import DataError
-from separate.queries import Encoder
+from separate.queries.base import Encoder
 from separate.queries.vocabulary import JOINTS, STEMS, ancestors, label_of, training_captions
 from separate.train.data.folders import Corpus
 

@@ -22,7 +22,8 @@ from separate.queries.embedded import shipped_path
 from separate.queries.presence import RULE_PATH
 from separate.separator import Separator
 from separate.train.query_net.align import measure
-from separate.train.query_net.audio import AudioTraining, SoundTable, listen, train_audio
+from separate.train.query_net.audio import listen, train_audio
+from separate.train.query_net.config import AudioTraining, SoundTable
 from separate.train.query_net.minilm import load_minilm
 from separate.train.query_net.presence import calibrate, collect, make_cases
 from separate.train.query_net.scores import audio_scores, text_scores

@@ -17,8 +17,8 @@ from separate.audio import read_audio
 from separate.backends.masking import QueryModel
 from separate.errors import DataError, QueryError
 from separate.models.registry import find, load
-from separate.queries import encoder_for, load_encoder
 from separate.queries.align import AlignedEncoder, fit_alignment
+from separate.queries.encoders import encoder_for, load_encoder
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.separator import Separator

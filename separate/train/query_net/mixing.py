@@ -7,15 +7,12 @@ are what the tower hears later, so leaks of another source and holes of a mask a
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from separate.models.audio_tower import FLOOR
-
-if TYPE_CHECKING:
-    from separate.train.query_net.audio import AudioTraining, SoundTable
+from separate.train.query_net.config import AudioTraining, SoundTable
 
 _LEAST_ENERGY = 0.03  # a cut with less of its sound's mean energy is silence, and teaches nothing
 _DB = math.log(10) / 10  # natural logarithm of an energy ratio of 1 dB
@@ -36,7 +33,7 @@ class SoundMixer:
     """Draws batches; every random number comes from one generator."""
 
     def __init__(
-        self, table: "SoundTable", rows: Tensor, weights: Tensor, settings: "AudioTraining"
+        self, table: SoundTable, rows: Tensor, weights: Tensor, settings: AudioTraining
     ) -> None:
         """Keep the table.
 

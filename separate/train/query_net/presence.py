@@ -18,7 +18,8 @@ from torch import Tensor
 
 from separate.audio import read_audio, resample
 from separate.errors import DataError
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
 from separate.queries.presence import Clues, PresenceMeter
 from separate.queries.query import parse_query
 from separate.separator import Separator

@@ -10,7 +10,7 @@ from torch.nn import functional
 from separate.models.audio_tower import AudioTower
 from separate.models.text_tower import TextTower
 from separate.queries import vocabulary
-from separate.train.query_net.audio import SoundTable
+from separate.train.query_net.config import SoundTable
 
 # Classes of AudioSet of which one must be among a tagger's three likeliest, by folder of clips.
 TAGGED_RIGHT = {

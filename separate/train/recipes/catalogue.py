@@ -13,7 +13,7 @@ from separate.auto.tagging import open_tagger
 from separate.errors import DataError
 from separate.models.ibm_cnn import IbmCnn
 from separate.models.small_unet import SmallUNet
-from separate.queries import Encoder
+from separate.queries.base import Encoder
 from separate.train.data.folders import Corpus, load_corpus
 from separate.train.data.mixing import Mixer
 from separate.train.data.mixtures import MixtureMixer
@@ -27,7 +27,7 @@ from separate.train.recipes.weak import RECIPES, Weak
 from separate.train.trunk import trunk_of
 
 if TYPE_CHECKING:
-    from separate.train.runs import Plan
+    from separate.train.plan import Plan
 
 Evaluate = Callable[[nn.Module], dict[str, float]]
 

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from separate.errors import CheckpointError
 from separate.models.tagger import SAMPLE_RATE, Tagger, load_efficientat
 from separate.models.torchaudio_compat import torchaudio
-from separate.queries import Encoder, load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.base import Encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.tags import class_row, class_vectors
 from separate.train.data.phrases import prompt, spoken
 

@@ -18,7 +18,7 @@ from separate.auto.tagging import open_tagger
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import FRAME_MULTIPLE
 from separate.models.stft import StftConfig, istft, modulus, stft
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.train.data.folders import Clip, Corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook

@@ -14,8 +14,8 @@ from separate.auto.gate import Gate
 from separate.auto.run import run_auto
 from separate.auto.tagging import TagTrack
 from separate.auto.tree import AutoOptions, heard_nodes, limited, merged, pruned, tops
-from separate.batch.names import Track
 from separate.batch.record import RecordFile
+from separate.batch.tracks import Track
 from separate.cli.main import app
 from separate.errors import SettingsError
 from separate.queries import ontology

@@ -11,7 +11,7 @@ from separate.batch.separation import run_batch
 from separate.batch.task import make_task
 from separate.errors import CheckpointError, WeightsError
 from separate.models.hdemucs import HDemucs, HDemucsConfig, convert
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.query import Query, parse_query
 from separate.weights.store import fetch
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from batch_helpers import sound
 
-from separate.batch.names import distinct, find_tracks, plan_outputs, safe_name, stem_names
+from separate.batch.names import distinct, safe_name, stem_names
+from separate.batch.tracks import find_tracks, plan_outputs
 from separate.errors import SettingsError
 from separate.settings import Settings
 

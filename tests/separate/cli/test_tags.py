@@ -12,7 +12,8 @@ from separate.audio import write_audio
 from separate.auto.tagging import BLOCK_SECONDS, TagTrack, as_labels, open_tagger, tag_file, tags_of
 from separate.cli.main import app
 from separate.errors import CheckpointError, QueryError, SettingsError
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
 from separate.queries.tags import class_row, class_vectors, nearest_classes
 
 RATE = 32_000

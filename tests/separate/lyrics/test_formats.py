@@ -9,36 +9,37 @@ import pytest
 from lyrics_helpers import example
 
 from separate.errors import InputError
+from separate.lyrics.formats import render
 from separate.lyrics.line_times import read_line_times
 from separate.lyrics.settings import FORMATS
 
 
 def test_lrc_in_lines_and_words() -> None:
-    assert example().to("lrc").splitlines() == [
+    assert render(example(), "lrc").splitlines() == [
         "[length:66:40]",
         "[01:00.90]Wörds {&}",
         "[01:02.26]",
         "[62:05.00]a-->b <end>",
         "[62:06.00]",
     ]
-    assert example().to("elrc").splitlines()[1] == (
+    assert render(example(), "elrc").splitlines()[1] == (
         "[01:00.90]<01:01.00> Wörds <01:01.75> {&} <01:02.26>"
     )
 
 
 def test_subtitles() -> None:
-    srt = example().to("srt")
+    srt = render(example(), "srt")
     assert srt.startswith("1\n00:01:00,900 --> 00:01:02,255\nWörds {&}\n\n2\n01:02:05,000 --> ")
     assert "a->b" in srt
-    vtt = example().to("vtt")
+    vtt = render(example(), "vtt")
     assert vtt.startswith("WEBVTT\n\n00:01:00.900 --> 00:01:02.255\nWörds {&amp;}\n")
     assert "a--&gt;b &lt;end&gt;" in vtt
-    assert example().to("tsv").splitlines()[1] == "60900\t62255\tWörds {&}"
-    assert example().to("txt") == "Wörds {&}\na-->b <end>\n"
+    assert render(example(), "tsv").splitlines()[1] == "60900\t62255\tWörds {&}"
+    assert render(example(), "txt") == "Wörds {&}\na-->b <end>\n"
 
 
 def test_karaoke_adds_up_to_the_line() -> None:
-    ass = example().to("ass")
+    ass = render(example(), "ass")
     (first, second) = [row for row in ass.splitlines() if row.startswith("Dialogue")]
     assert first.endswith(r",,{\k10}{\kf50}Wörds {\k25}{\kf51}(&)")
     assert first.startswith("Dialogue: 0,0:01:00.90,0:01:02.26,")
@@ -52,7 +53,7 @@ def test_ass_is_drawn(tmp_path: Path) -> None:
     filters = subprocess.run(["ffmpeg", "-filters"], capture_output=True, text=True).stdout
     if " ass " not in filters:
         pytest.skip("this ffmpeg draws no ASS")
-    (tmp_path / "a.ass").write_text(example().to("ass"), encoding="utf-8")
+    (tmp_path / "a.ass").write_text(render(example(), "ass"), encoding="utf-8")
     command = (
         "ffmpeg -nostdin -v error -f lavfi -i color=black:s=320x180:d=1"
         " -vf setpts=PTS+61.4/TB,ass=a.ass -frames:v 1 -f rawvideo -pix_fmt gray -"
@@ -62,7 +63,7 @@ def test_ass_is_drawn(tmp_path: Path) -> None:
 
 
 def test_json_tells_all() -> None:
-    data = json.loads(example().to("json"))
+    data = json.loads(render(example(), "json"))
     assert data["text"] == "Wörds {&}\na-->b <end>"
     assert data["lines"][0]["words"][1] == {
         "start": 61.75, "end": 62.255, "text": "{&}", "probability": 0.8,
@@ -74,9 +75,9 @@ def test_json_tells_all() -> None:
 @pytest.mark.parametrize("presence", [0.01, None])
 def test_an_instrumental_is_an_empty_file_that_says_so(presence: float | None) -> None:
     empty = replace(example(), lines=(), is_instrumental=True, presence=presence, vocals_db=-48.2)
-    assert all(empty.to(name) == "" for name in ("txt", "lrc", "elrc", "srt"))
-    assert empty.to("vtt") == "WEBVTT\n\n" and "Dialogue" not in empty.to("ass")
-    note = json.loads(empty.to("json"))["note"]
+    assert all(render(empty, name) == "" for name in ("txt", "lrc", "elrc", "srt"))
+    assert render(empty, "vtt") == "WEBVTT\n\n" and "Dialogue" not in render(empty, "ass")
+    note = json.loads(render(empty, "json"))["note"]
     assert note.startswith("no vocals found") and "-48 dB" in note
     assert ("presence 0.01" in note) == (presence is not None)
 
@@ -84,7 +85,7 @@ def test_an_instrumental_is_an_empty_file_that_says_so(presence: float | None) -
 @pytest.mark.parametrize("format", ["lrc", "elrc", "srt", "json"])
 def test_what_is_written_is_read_as_line_times(tmp_path: Path, format: str) -> None:
     path = tmp_path / f"x.{format.removeprefix('e')}"
-    path.write_text(example().to(format), encoding="utf-8")
+    path.write_text(render(example(), format), encoding="utf-8")
     lines = read_line_times(path)
     assert [line.text.replace("->", "").replace("-", "") for line in lines] == [
         "Wörds {&}", "ab <end>",
@@ -127,4 +128,4 @@ def test_bad_line_times_are_one_line(tmp_path: Path, name: str, content: str, wo
 
 def test_all_formats_are_written() -> None:
     for name in FORMATS:
-        assert example().to(name).endswith("\n")
+        assert render(example(), name).endswith("\n")

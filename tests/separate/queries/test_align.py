@@ -6,8 +6,8 @@ import torch
 
 from separate import Separator, Settings
 from separate.errors import QueryError
-from separate.queries import encoder_for, load_encoder
 from separate.queries.align import AlignedEncoder, aligned, fit_alignment, phrases
+from separate.queries.encoders import encoder_for, load_encoder
 
 
 class Turned:

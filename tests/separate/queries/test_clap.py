@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from separate.errors import CheckpointError, QueryError, WeightsError
-from separate.queries import load_encoder
 from separate.queries.clap import PIECE_SAMPLES, SAMPLE_RATE, open_clap
+from separate.queries.encoders import load_encoder
 
 HAS_EXTRA = importlib.util.find_spec("laion_clap") is not None
 needs_extra = pytest.mark.skipif(not HAS_EXTRA, reason="pip install 'separate-audio[clap]'")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from separate.errors import QueryError
-from separate.queries import load_encoder
+from separate.queries.encoders import load_encoder
 from separate.queries.presence import Clues, PresenceMeter, rule
 from separate.queries.query import parse_query
 

@@ -11,7 +11,8 @@ from separate.audio import read_audio, write_audio
 from separate.batch.task import make_task, query_data
 from separate.errors import InputError, QueryError
 from separate.files import sha256_of
-from separate.queries import load_encoder, vocabulary
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
 from separate.queries.query import (
     Query,
     embed_example,
