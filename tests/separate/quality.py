@@ -28,14 +28,14 @@ import torch
 from torch import Tensor, nn
 
 from separate import Separator, Settings, example_path, read_audio
+from separate.backends.masking import wrap
 from separate.models.bands import to_bands
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.models.registry import Card
 from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterConfig
-from separate.queries import load_encoder
-from separate.sources import wrap
+from separate.queries.encoders import load_encoder
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 RECORDED = DATA / "quality.json"
