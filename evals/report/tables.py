@@ -26,7 +26,7 @@ from separate.evals.report.songs import (
 )
 from separate.evals.report.speed import memory_table, speed_table, start_table
 from separate.evals.report.table import Result, Table, only
-from separate.evals.report.weak import weak_table
+from separate.evals.report.weak import weak_curves, weak_table
 from separate.evals.tasks.thresholds import thresholds_table
 
 _MARKERS = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -69,7 +69,7 @@ _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "mir1k": (mir1k_table,),
     "clips": (classes_table, clips_table),
     "queries": (queries_table,),
-    "weak": (weak_table,),
+    "weak": (weak_table, weak_curves),
     "thresholds": (thresholds_table,),
     "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),
 }

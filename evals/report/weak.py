@@ -1,6 +1,7 @@
-"""The table of the weakly supervised experiment; comes in: results; goes out: a table."""
+"""Tables of the weakly supervised experiment; comes in: results; goes out: scores and curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,41 +15,85 @@ _PAPER = (
 _LEAST_DB = 1.0  # a ratio is stated only where the arm below it reaches so much
 
 
+Rows = Sequence[Mapping[str, Any]]
+
+
 def weak_table(results: Sequence[Result]) -> Table:
-    """An arm a row: mean over seeds and the spread (standard deviation) between them."""
+    """An arm and P a row: mean over seeds and the spread (standard deviation) between them."""
     rows: list[tuple[str, ...]] = []
     notes = []
     for result in results:
         base = result["mixture"]
-        rows.append(("mixture", number(base["sdr"]), "0.0", number(base["sir"]), "-", "-", "-"))
-        arms = list(dict.fromkeys(row["arm"] for row in result["rows"]))
-        for arm in arms:
-            own = [row for row in result["rows"] if row["arm"] == arm]
+        rows.append(("mixture", "-", number(base["sdr"]), "0.0", number(base["sir"]), *["-"] * 4))
+        for (arm, sources), own in _by_arm(result["rows"]).items():
             sdr, gain, sir, sar, minutes = (
                 [row[key] for row in own]
                 for key in ("sdr", "sdr_improvement", "sir", "sar", "minutes")
             )
             spread = f"{np.mean(sdr):.2f} ± {np.std(sdr):.2f}"
-            rest = (number(float(np.mean(column))) for column in (gain, sir, sar, minutes))
-            rows.append((arm, spread, *rest, str(len(own))))
-        notes.append(_ratios(result))
-        steps, batch = result["config"]["steps"], result["config"]["batch"]
-        notes.append(f"{steps} steps of {batch}, {result['config']['tests']} test mixtures.")
-    header = ("arm", "SDR", "SDRi", "SIR", "SAR", "minutes", "seeds")
+            rest = (number(float(np.mean(column))) for column in (gain, sir, sar))
+            late = number(_late_gain(own), 2)
+            minutes_each = number(float(np.mean(minutes)))
+            named = str(sources) if sources > 1 else "-"
+            rows.append((arm, named, spread, *rest, late, minutes_each, str(len(own))))
+        notes.append(_ratios(result["rows"]))
+        size = result["config"]["arm"]
+        notes.append(
+            f"{size['steps']} steps of {size['batch']}, {result['config']['tests']} test mixtures;"
+            " last quarter: what the last quarter of the steps added to the curve."
+        )
+    header = ("arm", "P", "SDR", "SDRi", "SIR", "SAR", "last quarter", "minutes", "seeds")
     note = f"{results[0]['metric']}; dB. {' '.join(notes)}" if results else ""
     return Table("Weak supervision", header, tuple(rows), note)
 
 
-def _ratios(result: Result) -> str:
-    """The paper's ratios of SDR, where the arm below has at least 1 dB."""
-    means: dict[str, float] = {}
-    for arm in {row["arm"] for row in result["rows"]}:
-        own = [row["sdr"] for row in result["rows"] if row["arm"] == arm]
-        means[arm] = float(np.mean(own))
+def weak_curves(results: Sequence[Result]) -> Table:
+    """A run a row: SDR of held-out mixtures while it learned."""
+    runs = [row for result in results for row in result["rows"] if row["curve"]]
+    steps = sorted({step for row in runs for step, _ in row["curve"]})
+    rows = []
+    for row in runs:
+        curve = dict(map(tuple, row["curve"]))
+        named = f"{row['arm']}, P {row['sources']}" if row["sources"] > 1 else row["arm"]
+        points = (number(curve.get(step), 2) for step in steps)
+        rows.append((f"{named}, seed {row['seed']}", *points))
+    note = "SDR after so many steps, of the first test mixtures; dB." if rows else ""
+    return Table("Curves", ("run", *map(str, steps)), tuple(rows), note)
+
+
+def _by_arm(rows: Rows) -> dict[tuple[str, int], Rows]:
+    """Group runs by arm and P, in the order in which they come."""
+    keys = dict.fromkeys((row["arm"], row["sources"]) for row in rows)
+    return {key: [row for row in rows if (row["arm"], row["sources"]) == key] for key in keys}
+
+
+def _late_gain(rows: Rows) -> float | None:
+    """Mean over seeds of what the last quarter of the steps added, where there are curves."""
+    gains = []
+    for row in rows:
+        before = [sdr for step, sdr in row["curve"] if step <= 0.75 * row["curve"][-1][0]]
+        if before:
+            gains.append(row["curve"][-1][1] - before[-1])
+    return float(np.mean(gains)) if gains else None
+
+
+def _ratios(rows: Rows) -> str:
+    """The paper's ratios of SDR by P and share, over the seeds that both arms have."""
     parts = []
-    for above, below, stated in _PAPER:
-        if above in means and below in means:
-            ratio = means[above] / means[below] if means[below] >= _LEAST_DB else None
-            said = f"below {_LEAST_DB:g} dB, no ratio" if ratio is None else f"{ratio:.2f}"
-            parts.append(f"{above} / {below}: {said} (paper {stated:g})")
+    arms = _by_arm(rows)
+    for (name, sources), own in arms.items():
+        arm, at, share = name.partition("@")
+        for above, below, stated in _PAPER:
+            other = arms.get((below + at + share, sources if below == "unsupervised" else 1))
+            if arm != above or other is None:
+                continue
+            pairs = [(a["sdr"], b["sdr"]) for a in own for b in other if a["seed"] == b["seed"]]
+            if not pairs:
+                continue
+            high, low = np.mean(pairs, axis=0)
+            said = f"{high / low:.2f}" if low >= _LEAST_DB else f"below {_LEAST_DB:g} dB, no ratio"
+            parts.append(
+                f"{name} / {below + at + share}, P = {sources}: {said}"
+                f" ({len(pairs)} seeds; paper {stated:g})"
+            )
     return "; ".join(parts) + "." if parts else ""

@@ -41,6 +41,7 @@ class LoopConfig:
     average: float = 0.999  # decay of the exponential moving average of the weights
     save_minutes: float = 5.0  # time between checkpoints
     evaluate_minutes: float = 15.0  # time between evaluations
+    evaluate_steps: int = 0  # steps between evaluations, whatever the time; 0: by time alone
     seed: int = 0  # of initial weights and examples
     bfloat16: bool = True  # compute in bfloat16 where it is fast: on CUDA alone
 
@@ -111,7 +112,7 @@ def train(
             figures[name] = 0.98 * figures.get(name, value) + 0.02 * value
         if step % 50 == 0:
             diary.record(step, figures, f"{clock.minutes:.1f} min")
-        save, evaluate = clock.due()
+        save, evaluate = clock.due(step)
         if save:
             state.save(run / "checkpoint.pt", step)
         if evaluate and processes.rank() == 0:
@@ -145,12 +146,13 @@ class _Clock:
         within = self.minutes < self.config.minutes
         return step < self.config.steps and bool(processes.agreed([within], self.device)[0])
 
-    def due(self) -> tuple[bool, bool]:
+    def due(self, step: int) -> tuple[bool, bool]:
         """Whether it is time to save, and to score; asking restarts those that are due."""
-        now = time.monotonic()
+        now, every = time.monotonic(), self.config.evaluate_steps
         late = [
             now - self.saved > self.config.save_minutes * 60,
-            now - self.evaluated > self.config.evaluate_minutes * 60,
+            now - self.evaluated > self.config.evaluate_minutes * 60
+            or (every > 0 and step % every == 0 and step < self.config.steps),
         ]
         save, evaluate = processes.agreed(late, self.device)
         self.saved = now if save else self.saved

@@ -25,29 +25,44 @@ from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, Recipe, train
 from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner
 from separate.train.recipes.scorers import open_listener
-from separate.train.recipes.weak import RECIPES, Weak
+from separate.train.recipes.weak import RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
-ANCHOR_ARMS = ("anchors", "random-crops")
-_RECIPE = {"supervised": "mix-and-separate"}  # of an arm, where its name is another
+Evaluate = Callable[["SmallSeparator"], dict[str, float]]
+
+MIXTURE_ARMS = {
+    "unsupervised": RECIPES["unsupervised"],
+    "weak": RECIPES["weak"],  # consistency alone
+    "weak-contrast": WeakConfig(),  # and the paper's contrast
+    "weak-paper": WeakConfig(weighting="part"),  # and the paper's weight of consistency
+    "supervised": RECIPES["mix-and-separate"],
+    "semi": RECIPES["semi"],
+}
+# Trained on pairs of stretches: where the tagger finds them in padded clips, anywhere in those, and
+# anywhere in the clips as they are.
+ANCHOR_ARMS = ("anchors", "random-crops", "clean-crops")
+PADDED_ARMS = ("anchors", "random-crops")
+ARMS = (*MIXTURE_ARMS, *ANCHOR_ARMS)
 
 
 @dataclass(frozen=True)
 class ArmConfig:
     """One training of an experiment; two that differ in the arm alone start from one net."""
 
-    arm: str  # unsupervised, weak, supervised, semi, anchors or random-crops
-    seed: int
-    steps: int
-    batch: int  # examples a step
-    rate: float  # learning rate, with a cosine decay to a tenth
-    frames: int  # STFT frames an example
-    single_share: float = 1.0  # part of the clips that may be seen alone
+    arm: str = "weak"  # of `ARMS`
+    seed: int = 0
+    steps: int = 1600
+    batch: int = 4  # examples a step
+    rate: float = 6e-3  # learning rate, with a cosine decay to a tenth
+    frames: int = 64  # STFT frames an example
+    sources: int = 2  # P, of a mixture
+    single_share: float = 1.0  # part of the clips that may be used alone
     widths: tuple[int, ...] = SmallUNetConfig.widths
+    evaluate_steps: int = 0  # steps between points of the curve; 0: none
 
 
 class SmallSeparator:
-    """A small U-Net asked by label."""
+    """A small U-Net queried by label."""
 
     def __init__(self, net: nn.Module, phrases: Mapping[str, torch.Tensor]) -> None:
         self.net = net.eval()
@@ -55,7 +70,7 @@ class SmallSeparator:
 
     @torch.no_grad()
     def separate(self, mixture: np.ndarray, label: str) -> np.ndarray:
-        """Return what a label claims of mono audio at 44.1 kHz, `(samples,)` to `(samples,)`."""
+        """Mask mono audio at 44.1 kHz for a label: `(samples,)` to `(samples,)`."""
         config = StftConfig()
         spectrum = stft(torch.from_numpy(mixture)[None, None], config).transpose(-1, -2)
         missing = -spectrum.shape[-2] % FRAME_MULTIPLE
@@ -73,6 +88,7 @@ def train_arm(
     classes: Mapping[str, str],
     run: Path | None = None,
     *,
+    evaluate: Evaluate = lambda separator: {},
     log: Callable[[str], None] = print,
 ) -> SmallSeparator:
     """Train one arm.
@@ -83,6 +99,7 @@ def train_arm(
         listener: See `separate.train.recipes.scorers.open_listener`; it finds the anchors, too.
         classes: The AudioSet class of each label, for a tagger that listens.
         run: Folder of the run, which is resumed; None: a temporary one.
+        evaluate: Scores the averaged weights, for the curve in the run's `log.jsonl`.
         log: Takes a line of progress.
 
     Raises:
@@ -92,10 +109,15 @@ def train_arm(
     phrases = PhraseBook(load_encoder("embedded"), varied=False)
     torch.manual_seed(config.seed)
     net = SmallUNet(SmallUNetConfig(query_dim=phrases.encoder.dim, widths=config.widths))
-    recipe = _recipe(config, SmallTrunk(net), phrases, clips, listener, classes)
+
+    def curve(model: nn.Module) -> dict[str, float]:
+        return evaluate(SmallSeparator(model, phrases)) if config.evaluate_steps else {}
+
+    recipe = _recipe(config, SmallTrunk(net), phrases, clips, listener, classes, curve)
     loop = LoopConfig(
         minutes=float("inf"), steps=config.steps, batch=config.batch, rate=config.rate, warmup=20,
-        decay_steps=config.steps, average=0.99, seed=config.seed,
+        decay_steps=config.steps, average=0.99, seed=config.seed, save_minutes=2.0,
+        evaluate_minutes=float("inf"), evaluate_steps=config.evaluate_steps,
     )  # fmt: skip
     with ExitStack() as stack:
         folder = run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -109,23 +131,26 @@ def _recipe(
     clips: Mapping[str, Sequence[np.ndarray]],
     listener: str,
     classes: Mapping[str, str],
+    evaluate: Callable[[nn.Module], dict[str, float]],
 ) -> Recipe:
     if config.arm in ANCHOR_ARMS:
         mined = config.arm == "anchors"
         settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
         miner = Miner(open_tagger(listener), classes)
-        return Anchors(trunk, AnchorMixer(_corpus(clips), miner, settings, config.seed), phrases)
-    name = _RECIPE.get(config.arm, config.arm)
-    mixtures = MixtureConfig(frames=config.frames, channels=1)
+        mixer = AnchorMixer(_corpus(clips), miner, settings, config.seed)
+        return Anchors(trunk, mixer, phrases, evaluate=evaluate)
+    weights = MIXTURE_ARMS[config.arm]
+    mixtures = MixtureConfig(frames=config.frames, channels=1, sources=config.sources)
     singles = replace(mixtures, sources=1)
-    hears = bool(RECIPES[name].contrastive_weight)
     return Weak(
         trunk,
         phrases,
-        name=name,
+        name=config.arm,
+        config=weights,
         mixer=MixtureMixer(_corpus(clips), mixtures, config.seed),
         singles=MixtureMixer(_corpus(clips, config.single_share), singles, config.seed),
-        listener=open_listener(listener, classes=classes) if hears else None,
+        listener=open_listener(listener, classes=classes) if weights.contrastive_weight else None,
+        evaluate=evaluate,
     )
 
 

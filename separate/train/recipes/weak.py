@@ -68,8 +68,8 @@ class WeakConfig:
 
 RECIPES = {
     "unsupervised": WeakConfig(consistency_weight=0.0, contrastive_weight=0.0),
-    "weak": WeakConfig(),
-    "semi": WeakConfig(supervised_weight=5.0),
+    "weak": WeakConfig(contrastive_weight=0.0),
+    "semi": WeakConfig(contrastive_weight=0.0, supervised_weight=5.0),
     # The paper's supervised baseline: single sources alone.
     "mix-and-separate": WeakConfig(0.0, 0.0, 0.0, supervised_weight=5.0),
 }
