@@ -45,3 +45,12 @@ def test_dense_layers_give_the_same_with_gradients_and_without() -> None:
     learning = net.encode(magnitude).bottleneck
     with torch.no_grad():
         torch.testing.assert_close(net.encode(magnitude).bottleneck, learning, atol=1e-5, rtol=1e-5)
+
+
+def test_masks_are_the_same_with_gradients_and_without() -> None:
+    torch.manual_seed(0)
+    net = SmallUNet()
+    magnitude, query = 5 * torch.rand(2, 1, 64, 2049), torch.randn(2, 128)
+    learning = net(magnitude, query)
+    with torch.no_grad():
+        torch.testing.assert_close(net(magnitude, query), learning, atol=1e-5, rtol=1e-5)
