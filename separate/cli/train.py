@@ -17,7 +17,7 @@ Speed = Annotated[
 train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
 _MIXTURE_RECIPES = {
     "unsupervised": "Learn from mixtures of mixtures and their captions alone.",
-    "weak": "Learn from mixtures, their captions, and what a query net hears in the estimates.",
+    "weak": "Learn from mixtures and their captions: the estimates of all phrases must add up.",
     "semi": "As weak, and from single sources too.",
 }
 
@@ -93,9 +93,13 @@ def _mixture_command(recipe: str) -> None:
         listener: Annotated[
             str,
             typer.Option(
-                help="Hears the estimates (weak, semi): embedded, clap, efficientat-mn04, or a .pt."
+                help="Scores the estimates where --contrast is above 0: embedded, clap,"
+                " efficientat-mn04, or a .pt."
             ),
         ] = "embedded",
+        contrast: Annotated[
+            float, typer.Option(min=0, help="Weight of the contrastive loss; the paper's is 0.5.")
+        ] = 0.0,
         singles: Annotated[
             list[Path] | None, typer.Option(help="Folder of single sources (semi); repeat.")
         ] = None,
@@ -103,7 +107,13 @@ def _mixture_command(recipe: str) -> None:
         from separate.train.data.mixtures import MixtureConfig
 
         mixtures = MixtureConfig(frames=whole_blocks(frames), sources=sources)
-        shared.start(recipe, mixtures=mixtures, listener=listener, singles=tuple(singles or ()))
+        shared.start(
+            recipe,
+            mixtures=mixtures,
+            listener=listener,
+            contrast=contrast,
+            singles=tuple(singles or ()),
+        )
 
     train_app.command(recipe, help=_MIXTURE_RECIPES[recipe])(command)
 

@@ -34,7 +34,8 @@ class Plan:
     supervised: SupervisedConfig = field(default_factory=SupervisedConfig)
     mixtures: MixtureConfig = field(default_factory=MixtureConfig)
     singles: tuple[Path, ...] = ()  # folders of single sources for `semi`; none: `folders`
-    listener: str = "embedded"  # hears the estimates of `weak` and `semi`
+    listener: str = "embedded"  # scores the estimates for the contrastive loss
+    contrast: float = 0.0  # weight of the contrastive loss of `weak` and `semi`
     anchors: AnchorConfig = field(default_factory=AnchorConfig)
     tagger: str = "embedded"  # finds anchors
     ibm: IbmConfig = field(default_factory=IbmConfig)

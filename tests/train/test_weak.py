@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, train
 from separate.train.recipes.scorers import EncoderListener, TaggerListener, class_of, open_listener
-from separate.train.recipes.weak import RECIPES, Weak, WeakConfig
+from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
 LABELS = ("dog_bark", "rain", "flute")
@@ -66,20 +67,28 @@ def recipe(
     )
 
 
+CONSISTENT = {"unsupervised": 5.0, "consistency": 5.0}
+
+
 @pytest.mark.parametrize(
-    ("name", "terms"),
+    ("name", "config", "terms"),
     [
-        ("unsupervised", {"unsupervised": 5.0}),
-        ("weak", {"unsupervised": 5.0, "consistency": 5.0, "contrastive": 0.5}),
+        ("unsupervised", None, {"unsupervised": 5.0}),
+        ("weak", None, CONSISTENT),
+        ("weak", PAPER, {**CONSISTENT, "contrastive": 0.5}),
+        ("semi", None, {**CONSISTENT, "supervised": 5.0}),
         (
             "semi",
-            {"unsupervised": 5.0, "consistency": 5.0, "contrastive": 0.5, "supervised": 5.0},
+            replace(PAPER, supervised_weight=5.0),
+            {**CONSISTENT, "contrastive": 0.5, "supervised": 5.0},
         ),
-        ("mix-and-separate", {"supervised": 5.0}),
+        ("mix-and-separate", None, {"supervised": 5.0}),
     ],
 )
-def test_the_total_is_the_papers_sum(mixers: tuple, name: str, terms: dict[str, float]) -> None:
-    made = recipe(mixers, name)
+def test_the_total_is_the_weighted_sum(
+    mixers: tuple, name: str, config: WeakConfig | None, terms: dict[str, float]
+) -> None:
+    made = recipe(mixers, name, config)
     loss, parts = made.loss([0, 1])
     assert set(parts) == {"loss", *terms}
     expected = sum(weight * parts[term] for term, weight in terms.items())
@@ -87,6 +96,23 @@ def test_the_total_is_the_papers_sum(mixers: tuple, name: str, terms: dict[str, 
     loss.backward()
     for parameter in made.model.parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
+
+
+def test_the_weighting_is_the_whole_mixtures_unless_the_papers_is_asked_for(mixers: tuple) -> None:
+    found = {
+        weighting: recipe(mixers, "weak", WeakConfig(weighting=weighting)).loss([0])[1]
+        for weighting in ("mixture", "part")
+    }
+    assert recipe(mixers, "weak").loss([0])[1] == found["mixture"]
+    # Before the first step every mask leaks: that costs more by the whole mixture's loudness.
+    assert found["mixture"]["consistency"] > 1.1 * found["part"]["consistency"]
+    assert found["mixture"]["unsupervised"] == found["part"]["unsupervised"]
+
+
+def test_contrast_begins_when_it_is_told_to(mixers: tuple) -> None:
+    made = recipe(mixers, "weak", WeakConfig(contrastive_weight=0.05, contrastive_after=4))
+    assert "contrastive" not in made.loss([2, 3])[1]
+    assert "contrastive" in made.loss([4, 5])[1]
 
 
 def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
@@ -114,7 +140,7 @@ def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
 
 
 def test_the_contrastive_loss_moves_estimates_towards_their_phrases(mixers: tuple) -> None:
-    only = WeakConfig(0.0, 0.0, 1.0)
+    only = WeakConfig(0.0, 0.0, contrastive_weight=1.0)
     made = recipe(mixers, "weak", only)
     before = made.loss([0, 1])[1]["contrastive"]
     optimiser = torch.optim.Adam(made.model.parameters(), 3e-3)
@@ -136,7 +162,7 @@ def test_the_loop_lowers_the_loss(mixers: tuple, tmp_path: Path) -> None:
 def test_what_a_loss_needs_must_be_given(mixers: tuple) -> None:
     trunk, phrases = SmallTrunk(SmallUNet(TINY)), PhraseBook(load_encoder("embedded"))
     with pytest.raises(ValueError, match="listener"):
-        Weak(trunk, phrases, name="weak", mixer=mixers[0])
+        Weak(trunk, phrases, config=PAPER, mixer=mixers[0])
     with pytest.raises(ValueError, match="single sources"):
         Weak(trunk, phrases, name="mix-and-separate")
     with pytest.raises(ValueError, match="mixer"):

@@ -17,7 +17,7 @@ from separate.train.data.phrases import PhraseBook, wider_labels
 from separate.train.loop import LoopConfig, Recipe, train
 from separate.train.recipes.scorers import EncoderListener
 from separate.train.recipes.supervised import Supervised, SupervisedConfig
-from separate.train.recipes.weak import Weak
+from separate.train.recipes.weak import Weak, WeakConfig
 from separate.train.trunk import QueryTrunk, SmallTrunk
 
 
@@ -38,7 +38,9 @@ def main(name: str, data: str, run: str, batch: str) -> None:
         small = SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16))
         mixtures = MixtureMixer(corpus, MixtureConfig(frames=64, channels=1))
         listener = EncoderListener(encoder)
-        recipe = Weak(SmallTrunk(small), phrases, mixer=mixtures, listener=listener)
+        config = WeakConfig(contrastive_weight=0.5)
+        trunk = SmallTrunk(small)
+        recipe = Weak(trunk, phrases, config=config, mixer=mixtures, listener=listener)
     for steps in (1, 10):  # the second call resumes the first one's run
         config = LoopConfig(steps=steps, batch=int(batch), minutes=60)
         train(recipe, config, Path(run), log=lambda line: None)

@@ -80,11 +80,12 @@ def build(
     if plan.recipe == "anchors":
         anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)
         return Anchors(trunk, anchors, phrases, evaluate=evaluate, device=device)
-    config = RECIPES[plan.recipe]
+    config = replace(RECIPES[plan.recipe], contrastive_weight=plan.contrast)
     return Weak(
         trunk,
         phrases,
         name=plan.recipe,
+        config=config,
         mixer=MixtureMixer(corpus, plan.mixtures, seed),
         singles=_singles(plan, corpus, seed) if config.supervised_weight else None,
         listener=open_listener(plan.listener, device) if config.contrastive_weight else None,

@@ -25,7 +25,7 @@ from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, Recipe, train
 from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner
 from separate.train.recipes.scorers import open_listener
-from separate.train.recipes.weak import RECIPES, Weak, WeakConfig
+from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
 Evaluate = Callable[["SmallSeparator"], dict[str, float]]
@@ -33,8 +33,8 @@ Evaluate = Callable[["SmallSeparator"], dict[str, float]]
 MIXTURE_ARMS = {
     "unsupervised": RECIPES["unsupervised"],
     "weak": RECIPES["weak"],  # consistency alone
-    "weak-contrast": WeakConfig(),  # and the paper's contrast
-    "weak-paper": WeakConfig(weighting="part"),  # and the paper's weight of consistency
+    "weak-contrast": WeakConfig(contrastive_weight=0.5),  # and the paper's contrast
+    "weak-paper": PAPER,  # and the paper's weight of consistency
     "supervised": RECIPES["mix-and-separate"],
     "semi": RECIPES["semi"],
 }
