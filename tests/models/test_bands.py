@@ -5,6 +5,7 @@ from separate.models.bands import (
     BINS,
     SEGMENTS,
     band_widths,
+    compressed,
     continued,
     from_bands,
     to_bands,
@@ -39,3 +40,8 @@ def test_continued_with_the_mean_of_the_top_bins() -> None:
     assert full.shape == (1, BINS)
     assert (full[:, 1024:] == 0.5).all()
     assert continued(full, 10) is full
+
+
+def test_loud_magnitudes_are_compressed_by_asinh() -> None:
+    magnitude = torch.tensor([0.0, 1e-3, 1.0, 4.0, 50.0, 1024.0])
+    torch.testing.assert_close(compressed(magnitude), 4 * torch.asinh(magnitude / 4))

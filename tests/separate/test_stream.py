@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,101 @@ def test_no_input_gives_no_output() -> None:
     assert list(separate_stream([], 44100, 44100, GRID, edgy)) == []
 
 
-def test_overlap_must_leave_a_step() -> None:
-    with pytest.raises(SettingsError):
-        Grid(100, 60)
+@pytest.mark.parametrize("overlap", [0, 500])
+def test_from_none_to_half_a_window_may_overlap(overlap: int) -> None:
+    mixture = tone(2345)
+    result = list(overlap_add([mixture], Grid(1000, overlap), lambda w: w[None]))
+    np.testing.assert_allclose(np.concatenate(result, axis=-1)[0], mixture, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [-1, 501])
+def test_other_overlaps_are_refused(overlap: int) -> None:
+    with pytest.raises(SettingsError, match=r"between 0 and 0\.5"):
+        Grid(1000, overlap)
+
+
+def test_windows_are_joined_by_straight_lines() -> None:
+    numbers = iter(range(1, 10))
+    result = list(overlap_add([tone(1500)], GRID, lambda w: np.full((1, *w.shape), next(numbers))))
+    joined = np.concatenate(result, axis=-1)[0, 0]
+    assert (joined[:800] == 1).all() and (joined[1000:] == 2).all()
+    np.testing.assert_allclose(joined[800:1000], 1 + (np.arange(200) + 0.5) / 200, rtol=1e-6)
+
+
+def test_each_window_is_shown_with_its_result_in_order() -> None:
+    mixture, seen = tone(2500), []
+    list(overlap_add([mixture], GRID, edgy, threads=3, on_window=lambda *pair: seen.append(pair)))
+    assert [window.shape[-1] for window, _ in seen] == [1000, 1000, 900]
+    for start, (window, result) in zip((0, 800, 1600), seen, strict=True):
+        np.testing.assert_array_equal(window, mixture[:, start : start + 1000])
+        np.testing.assert_array_equal(result, edgy(window))
+
+
+def test_as_many_windows_are_separated_at_a_time_as_threads_are_given() -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def separate(window: np.ndarray) -> np.ndarray:
+        together.wait()
+        return window[None]
+
+    assert len(list(overlap_add([tone(4400)], GRID, separate, threads=3))) > 0
+
+
+def test_a_worker_takes_one_core_and_no_denormal_numbers() -> None:
+    import torch
+
+    before, seen = torch.get_num_threads(), []
+
+    def separate(window: np.ndarray) -> np.ndarray:
+        seen.append((torch.get_num_threads(), float(torch.full((8,), 1e-40).mul(0.5).sum())))
+        return window[None]
+
+    torch.set_num_threads(2)
+    try:
+        list(overlap_add([tone(1000)], GRID, separate))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [(1, 0.0)]
+
+
+def test_no_more_is_separated_when_nobody_reads_on() -> None:
+    done = []
+    release = threading.Event()
+
+    def separate(window: np.ndarray) -> np.ndarray:
+        if done:
+            release.wait(20)
+        done.append(1)
+        return window[None]
+
+    blocks = (tone(1000) for _ in range(50))
+    results = overlap_add(blocks, GRID, separate, threads=1)
+    next(results)
+    taken = 50 - sum(1 for _ in blocks)
+    assert taken <= 4  # constant memory: windows are cut as they are needed
+    release.set()
+    results.close()
+    assert len(done) <= 3
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_a_perfect_separation_leaves_nothing_at_any_rate(rate: int) -> None:
+    time = np.arange(rate) / rate
+    tones = np.sin(2 * np.pi * np.array([[300.0], [1100.0]]) * time).astype(np.float32)
+    steps: list[int] = []
+    blocks = cut(tones, rate // 3, rate // 5)
+
+    def halves(window: np.ndarray) -> np.ndarray:
+        return np.stack([0.25 * window, 0.75 * window, window])
+
+    grid = Grid(9000, 1000)
+    found = list(separate_stream(blocks, rate, 44100, grid, halves, steps.append))
+    quarter, rest = np.concatenate([block.estimates for block in found], axis=-1)
+    inner = slice(200, -200)  # the resampling rings where the tones begin and end
+    np.testing.assert_allclose(quarter[:, inner], 0.25 * tones[:, inner], atol=2e-3)
+    np.testing.assert_allclose(rest[:, inner], 0.75 * tones[:, inner], atol=2e-3)
+    residual = np.concatenate([block.residual for block in found], axis=-1)
+    assert np.abs(residual[:, inner]).max() < 2e-3
+    assert residual.shape == tones.shape and residual.dtype == quarter.dtype == np.float32
+    assert steps == np.cumsum([block.residual.shape[-1] for block in found]).tolist()
+    assert len(steps) > 3
