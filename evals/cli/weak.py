@@ -31,6 +31,9 @@ def weak_command(
     single_share: Annotated[
         float, typer.Option(min=0, max=1, help="Part of the clips that may be used alone.")
     ] = 1.0,
+    wrong_captions: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the phrases left out or swapped.")
+    ] = 0.0,
     evaluate_steps: Annotated[
         int, typer.Option(min=0, help="Steps between points of the curves; 0: no curves.")
     ] = 200,
@@ -46,15 +49,9 @@ def weak_command(
 
     torch.set_num_threads(threads)
     common = ArmConfig(
-        "weak",
-        0,
-        steps,
-        batch,
-        rate,
-        frames,
-        single_share=single_share,
-        evaluate_steps=evaluate_steps,
-    )
+        "weak", 0, steps, batch, rate, frames, wrong_captions=wrong_captions,
+        single_share=single_share, evaluate_steps=evaluate_steps,
+    )  # fmt: skip
     config = ExperimentConfig(
         common, _numbers("--seeds", seeds), _numbers("--sources", sources), tests,
         seconds=seconds, labels=tuple(options.split_list(labels) or ()),

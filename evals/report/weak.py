@@ -25,7 +25,7 @@ def weak_table(results: Sequence[Result]) -> Table:
     for result in results:
         base = result["mixture"]
         rows.append(("mixture", "-", number(base["sdr"]), "0.0", number(base["sir"]), *["-"] * 4))
-        for (arm, sources), own in _by_arm(result["rows"]).items():
+        for (arm, sources, wrong), own in _by_arm(result["rows"]).items():
             sdr, gain, sir, sar, minutes = (
                 [row[key] for row in own]
                 for key in ("sdr", "sdr_improvement", "sir", "sar", "minutes")
@@ -35,7 +35,9 @@ def weak_table(results: Sequence[Result]) -> Table:
             late = number(_late_gain(own), 2)
             minutes_each = number(float(np.mean(minutes)))
             named = str(sources) if sources > 1 else "-"
-            rows.append((arm, named, spread, *rest, late, minutes_each, str(len(own))))
+            rows.append(
+                (_named(arm, wrong), named, spread, *rest, late, minutes_each, str(len(own)))
+            )
         notes.append(_ratios(result["rows"]))
         size = result["config"]["arm"]
         notes.append(
@@ -54,17 +56,29 @@ def weak_curves(results: Sequence[Result]) -> Table:
     rows = []
     for row in runs:
         curve = dict(map(tuple, row["curve"]))
-        named = f"{row['arm']}, P {row['sources']}" if row["sources"] > 1 else row["arm"]
+        named = _named(row["arm"], _wrong(row))
+        if row["sources"] > 1:
+            named += f", P {row['sources']}"
         points = (number(curve.get(step), 2) for step in steps)
         rows.append((f"{named}, seed {row['seed']}", *points))
     note = "SDR after so many steps, of the first test mixtures; dB." if rows else ""
     return Table("Curves", ("run", *map(str, steps)), tuple(rows), note)
 
 
-def _by_arm(rows: Rows) -> dict[tuple[str, int], Rows]:
-    """Group runs by arm and P, in the order in which they come."""
-    keys = dict.fromkeys((row["arm"], row["sources"]) for row in rows)
-    return {key: [row for row in rows if (row["arm"], row["sources"]) == key] for key in keys}
+def _wrong(row: Mapping[str, Any]) -> float:
+    return float(row.get("wrong_captions", 0.0))
+
+
+def _named(arm: str, wrong: float) -> str:
+    return f"{arm}, {wrong:.0%} of phrases wrong" if wrong else arm
+
+
+def _by_arm(rows: Rows) -> dict[tuple[str, int, float], Rows]:
+    """Group runs by arm, P and wrong captions, in the order in which they come."""
+    groups: dict[tuple[str, int, float], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["arm"], row["sources"], _wrong(row)), []).append(row)
+    return {**groups}
 
 
 def _late_gain(rows: Rows) -> float | None:
@@ -81,10 +95,11 @@ def _ratios(rows: Rows) -> str:
     """The paper's ratios of SDR by P and share, over the seeds that both arms have."""
     parts = []
     arms = _by_arm(rows)
-    for (name, sources), own in arms.items():
+    for (name, sources, wrong), own in arms.items():
         arm, at, share = name.partition("@")
         for above, below, stated in _PAPER:
-            other = arms.get((below + at + share, sources if below == "unsupervised" else 1))
+            mixed = sources if below == "unsupervised" else 1
+            other = arms.get((below + at + share, mixed, wrong))
             if arm != above or other is None:
                 continue
             pairs = [(a["sdr"], b["sdr"]) for a in own for b in other if a["seed"] == b["seed"]]
@@ -93,7 +108,7 @@ def _ratios(rows: Rows) -> str:
             high, low = np.mean(pairs, axis=0)
             said = f"{high / low:.2f}" if low >= _LEAST_DB else f"below {_LEAST_DB:g} dB, no ratio"
             parts.append(
-                f"{name} / {below + at + share}, P = {sources}: {said}"
+                f"{_named(name, wrong)} / {below + at + share}, P = {sources}: {said}"
                 f" ({len(pairs)} seeds; paper {stated:g})"
             )
     return "; ".join(parts) + "." if parts else ""

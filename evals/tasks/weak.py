@@ -6,12 +6,15 @@ ratios.
 
 All arms start from the same random weights, take the same number of steps and see the same clips:
 (a) `unsupervised` and (b) `weak` only as mixtures of P with their labels, (c) `supervised` (the
-paper's mix-and-separate) as single sources, (d) `semi` both ways. `weak-contrast` adds the paper's
-contrast to (b), `weak-paper` its weight of consistency as well. They are tested on mixtures of two
-held-out clips at equal energy, each source queried by its own label. EfficientAT's tagger scores
-the estimates for the contrast by class names; it was trained on AudioSet and on none of the clips.
-The queries' vectors come from the text tower. `semi@0.05` is `semi` where 5 % of each label's clips
-may be used alone.
+paper's mix-and-separate) as single sources, (d) `semi` both ways. `semi@0.05` is `semi` where 5 %
+of each label's clips may be used alone. All are tested on mixtures of two held-out clips at equal
+energy, each source queried by its own label. The queries' vectors come from the text tower.
+
+Contrast varies (b): `weak-contrast` adds the paper's, `weak-paper` the paper's weight of
+consistency as well; `weak-light` has a tenth of the contrast, `weak-late` that from half of the
+steps on, `weak-varied` that of estimates that are changed at random, and `weak-two-scorers` that by
+two networks. The first is EfficientAT's tagger, which scores estimates by class names; it was
+trained on AudioSet and on none of the clips. The second is the audio tower, trained on the clips.
 
 Three more arms show what anchors are worth (USS): each clip is padded with clips of other labels,
 `anchors` trains on the stretches that the tagger finds, `random-crops` on any, and `clean-crops` on
@@ -37,6 +40,7 @@ from separate.evals.metrics.bss_filters import bss_eval
 from separate.evals.tasks.clips import TAGS, held_out, is_held_out
 from separate.evals.tasks.results import plain, write_json
 from separate.train.recipes.small_separator import (
+    ANCHOR_ARMS,
     ARMS,
     PADDED_ARMS,
     ArmConfig,
@@ -164,6 +168,7 @@ def plan(config: ExperimentConfig, arms: Sequence[str]) -> list[ArmConfig]:
                         arm=arm,
                         seed=seed,
                         sources=sources if mixed else 1,
+                        wrong_captions=0.0 if arm in ANCHOR_ARMS else config.arm.wrong_captions,
                         single_share=part if alone else 1.0,
                     )
                 )
@@ -171,14 +176,15 @@ def plan(config: ExperimentConfig, arms: Sequence[str]) -> list[ArmConfig]:
 
 
 def run_name(config: ArmConfig) -> str:
-    """Name a run's folder: arm, share, P and seed, as "semi@0.05-p2-0"."""
+    """Name a run's folder: arm, share, P, wrong captions and seed, as "semi@0.05-p2-0"."""
     mixed = f"-p{config.sources}" if config.sources > 1 else ""
-    return f"{arm_name(config.arm, config.single_share)}{mixed}-{config.seed}"
+    wrong = f"-wrong{config.wrong_captions:g}" if config.wrong_captions else ""
+    return f"{arm_name(config)}{mixed}{wrong}-{config.seed}"
 
 
-def arm_name(arm: str, share: float) -> str:
+def arm_name(config: ArmConfig) -> str:
     """Name an arm and the part of the clips that it may use alone, where that is not all."""
-    return arm if share == 1 else f"{arm}@{share:g}"
+    return config.arm if config.single_share == 1 else f"{config.arm}@{config.single_share:g}"
 
 
 def _finished(run: Path, config: ArmConfig, bench: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -247,9 +253,10 @@ class Bench:
             lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
             curve = {line["step"]: line["sdr"] for line in lines if "sdr" in line}
         row = {
-            "arm": arm_name(config.arm, config.single_share),
+            "arm": arm_name(config),
             "seed": config.seed,
             "sources": config.sources,
+            "wrong_captions": config.wrong_captions,
             **scores,
             "minutes": (time.process_time() - started) / 60,
             "curve": [[step, curve[step]] for step in sorted(curve)],

@@ -1,6 +1,7 @@
 """Phrases and mixtures of mixtures."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from separate.errors import DataError
 from separate.queries.encoders import load_encoder
 from separate.queries.vocabulary import training_captions
-from separate.train.data.folders import load_corpus
+from separate.train.data.folders import Clip, Corpus, load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer, Mixtures
 from separate.train.data.phrases import PhraseBook, draw_wording, phrases_of, prompt
 
@@ -100,3 +101,40 @@ def test_too_few_labels_are_refused(tmp_path: Path, write_clips: Callable) -> No
     write_clips(tmp_path / "c", ("dog_bark",))
     with pytest.raises(DataError, match=r"1 label\(s\) of clips: mixtures need 2"):
         MixtureMixer(load_corpus([tmp_path]), SMALL)
+
+
+def test_a_share_of_the_phrases_is_left_out_or_swapped() -> None:
+    labels = ("dog_bark", "rain", "flute", "cello", "rooster", "oboe", "banjo", "helicopter")
+    noise = np.random.default_rng(0).integers(-3000, 3000, (8, 8000, 2)).astype(np.int16)
+    corpus = Corpus((), {label: (Clip(noise[i]),) for i, label in enumerate(labels)})
+    config = replace(SMALL, channels=1)
+    right = MixtureMixer(corpus, config)
+    wrong = MixtureMixer(corpus, replace(config, wrong_captions=0.2))
+    kept = dropped = swapped = 0
+    for number in range(150):
+        (audio, true), (same, said) = right._example(number), wrong._example(number)
+        np.testing.assert_array_equal(audio, same)  # what sounds is what it was
+        sounding = {phrase for part in true for phrase in part}
+        for part, caption in zip(true, said, strict=True):
+            assert 1 <= len(set(caption)) == len(caption) <= len(part)
+            absent = [phrase for phrase in caption if phrase not in part]
+            assert not set(absent) & sounding
+            kept += len(caption) - len(absent)
+            swapped += len(absent)
+            dropped += len(part) - len(caption)
+    assert kept / 600 == pytest.approx(0.8, abs=0.05)
+    assert dropped > 25 and swapped > 25
+    assert wrong._example(7)[1] == MixtureMixer(corpus, wrong.config)._example(7)[1]
+
+
+def test_the_only_phrase_of_a_part_is_swapped_and_not_left_out(
+    tmp_path: Path, write_clips: Callable
+) -> None:
+    write_clips(tmp_path / "clips", ("dog_bark", "rain", "flute", "cello"))
+    config = replace(SMALL, channels=1, sources=1, wrong_captions=1.0)
+    mixer = MixtureMixer(load_corpus([tmp_path / "clips"]), config)
+    truth = MixtureMixer(mixer.mixer.corpus, replace(config, wrong_captions=0.0))
+    for number in range(10):
+        said, true = mixer._example(number)[1], truth._example(number)[1]
+        assert all(len(part) == 1 for part in said)
+        assert not {part[0] for part in said} & {part[0] for part in true}

@@ -16,7 +16,15 @@ from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, train
-from separate.train.recipes.scorers import EncoderListener, TaggerListener, class_of, open_listener
+from separate.train.recipes.scorers import (
+    EncoderListener,
+    JointListener,
+    TaggerListener,
+    Variation,
+    VariedListener,
+    class_of,
+    open_listener,
+)
 from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
@@ -217,3 +225,44 @@ def test_the_shared_tagger_opens_as_a_listener(shared_data: Path) -> None:
     assert isinstance(listener, TaggerListener)
     noise = torch.randn(1, 44100) * 0.1
     assert math.isfinite(float(listener.similarity(noise, 44100, ["rain"])[0, 0]))
+
+
+def test_varied_sounds_keep_their_length_and_change_within_bounds() -> None:
+    torch.manual_seed(0)
+    sound = torch.randn(3, 8000)
+    plain = VariedListener(Bright(), Variation(0.0, 0.0, (200.0, 200.0)))
+    torch.testing.assert_close(plain.varied(sound), sound, atol=1e-4, rtol=1e-4)
+    varied = VariedListener(Bright(), Variation(6.0, 6.0, (60.0, 60.0)))
+    first, second = varied.varied(sound), varied.varied(sound)
+    assert first.shape == sound.shape and not torch.allclose(first, second)
+    change_db = 20 * (first.norm(dim=1) / sound.norm(dim=1)).log10()
+    assert (change_db.abs() < 12.1).all() and change_db.abs().max() > 0.5
+    noise = VariedListener(Bright(), Variation(0.0, 0.0, (20.0, 20.0)))
+    added = (noise.varied(sound) - sound).square().mean().sqrt() / sound.square().mean().sqrt()
+    assert float(added) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_varied_listener_passes_gradients_and_repeats_with_the_generator() -> None:
+    varied = VariedListener(Bright())
+    sound = torch.randn(2, 8000).requires_grad_()
+    torch.manual_seed(5)
+    found = varied.similarity(sound, 44_100, ["flute", "rain"])
+    torch.manual_seed(5)
+    torch.testing.assert_close(varied.similarity(sound, 44_100, ["flute", "rain"]), found)
+    found[0, 0].backward()
+    assert sound.grad is not None and sound.grad[0].abs().max() > 0
+    assert varied.name == "bright, varied"
+    varied.centre(lambda: sound.detach(), 44_100)
+
+
+def test_joint_listeners_score_by_the_mean() -> None:
+    class Half(Bright):
+        name = "half"
+
+        def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
+            return 0.5 * super().similarity(waveform, sample_rate, phrases)
+
+    joint, sound = JointListener([Bright(), Half()]), torch.randn(2, 8000)
+    wanted = 0.75 * Bright().similarity(sound, 44_100, ["flute", "rain"])
+    torch.testing.assert_close(joint.similarity(sound, 44_100, ["flute", "rain"]), wanted)
+    assert joint.name == "bright and half"

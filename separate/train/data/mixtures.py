@@ -23,7 +23,7 @@ from separate.train.data.folders import Corpus
 from separate.train.data.mixing import MixConfig, Mixer, Source
 from separate.train.data.phrases import JOINED, phrases_of
 
-_EXAMPLE = 1  # keeps the draws of these examples apart from those of other mixers
+_EXAMPLE, _CAPTION = 1, 3  # keep the draws of these examples apart from those of other mixers
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class MixtureConfig:
     songs: float = 0.5  # probability that a mixture is a window of a song, where there are both
     lowest_gain: float = 0.5  # of each source
     highest_gain: float = 1.5
+    wrong_captions: float = 0.0  # part of the phrases that is left out, or names what is not there
     distinct: bool = True  # no label of clips in two parts of an example, where there are enough
 
 
@@ -108,7 +109,29 @@ class MixtureMixer:
             rows.append(total)
             named = (phrase for source in sources for phrase in phrases_of(source.label))
             phrases.append(tuple(dict.fromkeys(named)))
-        return np.stack(rows), tuple(phrases)
+        return np.stack(rows), self._captioned(number, tuple(phrases))
+
+    def _captioned(
+        self, number: int, parts: tuple[tuple[str, ...], ...]
+    ) -> tuple[tuple[str, ...], ...]:
+        """Leave out some phrases and swap others, as captions by people do; a part keeps one."""
+        wrong = self.config.wrong_captions
+        if not wrong:
+            return parts
+        rng = np.random.default_rng((self.seed, _CAPTION, number))
+        sounding = {phrase for part in parts for phrase in part}
+        known = {phrase for label in self.labels for phrase in phrases_of(label)}
+        absent = list(rng.permutation(sorted(known - sounding)))
+        captions = []
+        for part in parts:
+            kept = []
+            for place, phrase in enumerate(part):
+                if rng.random() >= wrong:
+                    kept.append(phrase)
+                elif (place + 1 == len(part) and not kept) or rng.random() < 0.5:
+                    kept.append(str(absent.pop()) if absent else phrase)
+            captions.append(tuple(kept))
+        return tuple(captions)
 
     def _sources(self, rng: np.random.Generator, used: set[str]) -> list[Source]:
         """Draw the sources of one mixture, of labels that are not used where there are enough."""

@@ -1,12 +1,14 @@
 """Listeners: how like each phrase a sound is, differentiable by the sound.
 
 In: mono waveforms and phrases. Out: similarities over a temperature `(sounds, phrases)`, what the
-contrastive loss compares. Three listeners: any query net (the project's own, or LAION-CLAP), and
-EfficientAT's tagger, whose logit of a class is its similarity with the class's name.
+contrastive loss compares. Any query net scores (the project's own, or LAION-CLAP), or EfficientAT's
+tagger, whose logit of a class is its similarity with the class's name; sounds may be varied before
+they are scored, and several listeners may score together.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -127,6 +129,75 @@ class TaggerListener:
         if phrase not in self._rows:
             self._rows[phrase] = class_of(self._classes.get(phrase, phrase))
         return self._rows[phrase]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How estimates are changed before they are scored, each anew: what a mask must survive."""
+
+    gain_db: float = 6.0  # largest change of level, either way
+    eq_db: float = 6.0  # largest change of a band's level, either way
+    snr_db: tuple[float, float] = (20.0, 40.0)  # of white noise that is added
+
+
+class VariedListener:
+    """Another listener, to which each sound comes at random level, filtered and with noise.
+
+    A mask that raises a score by details that no change survives gains nothing.
+    """
+
+    def __init__(self, listener: Listener, variation: Variation | None = None) -> None:
+        """Take the listener that scores."""
+        self.name = f"{listener.name}, varied"
+        self._listener, self._variation = listener, variation or Variation()
+
+    def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
+        """See `Listener`."""
+        return self._listener.similarity(self.varied(waveform), sample_rate, phrases)
+
+    def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
+        """See `Listener`."""
+        self._listener.centre(mixtures, sample_rate)
+
+    def varied(self, waveform: Tensor) -> Tensor:
+        """Change mono sounds `(n, time)`; the draws are PyTorch's, which a run's checkpoint keeps.
+
+        The curve of the filter has six points, evenly spaced on a logarithmic axis.
+        """
+        config, (count, samples) = self._variation, waveform.shape
+        spectrum = torch.fft.rfft(waveform)
+        axis = torch.arange(spectrum.shape[1]).log1p()
+        points = (2 * torch.rand(count, 6) - 1) * config.eq_db
+        level = (2 * torch.rand(count, 1) - 1) * config.gain_db
+        place = axis / axis[-1].clamp_min(1e-9) * (points.shape[1] - 1)
+        left = place.long().clamp_max(points.shape[1] - 2)
+        curve = torch.lerp(points[:, left], points[:, left + 1], place - left)
+        gains = (10 ** ((curve + level) / 20)).to(waveform.device)
+        filtered = torch.fft.irfft(spectrum * gains, n=samples)
+        lowest, highest = config.snr_db
+        snr_db = lowest + (highest - lowest) * torch.rand(count, 1)
+        power = filtered.detach().square().mean(dim=1, keepdim=True).sqrt()
+        noise = torch.randn(count, samples).to(waveform.device)
+        return filtered + noise * power * (10 ** (-snr_db / 20)).to(waveform.device)
+
+
+class JointListener:
+    """The mean of several listeners: a mask that misleads one must mislead them all."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        """Take the listeners."""
+        self.name = " and ".join(listener.name for listener in listeners)
+        self._listeners = tuple(listeners)
+
+    def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
+        """See `Listener`."""
+        rows = [each.similarity(waveform, sample_rate, phrases) for each in self._listeners]
+        return torch.stack(rows).mean(0)
+
+    def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
+        """See `Listener`."""
+        for listener in self._listeners:
+            listener.centre(mixtures, sample_rate)
 
 
 def class_of(phrase: str) -> int:

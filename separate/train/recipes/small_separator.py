@@ -24,19 +24,41 @@ from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
 from separate.train.loop import LoopConfig, Recipe, train
 from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner
-from separate.train.recipes.scorers import open_listener
+from separate.train.recipes.scorers import (
+    JointListener,
+    Listener,
+    Variation,
+    VariedListener,
+    open_listener,
+)
 from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
 Evaluate = Callable[["SmallSeparator"], dict[str, float]]
 
+
+@dataclass(frozen=True)
+class MixtureArm:
+    """What sets an arm that learns from mixtures apart."""
+
+    losses: WeakConfig
+    late: bool = False  # the contrast counts from half of the steps on
+    variation: Variation | None = None  # of the estimates before they are scored
+    second: str | None = None  # a listener that scores beside the tagger
+
+
+_LIGHT = WeakConfig(contrastive_weight=0.05)
 MIXTURE_ARMS = {
-    "unsupervised": RECIPES["unsupervised"],
-    "weak": RECIPES["weak"],  # consistency alone
-    "weak-contrast": WeakConfig(contrastive_weight=0.5),  # and the paper's contrast
-    "weak-paper": PAPER,  # and the paper's weight of consistency
-    "supervised": RECIPES["mix-and-separate"],
-    "semi": RECIPES["semi"],
+    "unsupervised": MixtureArm(RECIPES["unsupervised"]),
+    "weak": MixtureArm(RECIPES["weak"]),  # consistency alone
+    "weak-contrast": MixtureArm(replace(_LIGHT, contrastive_weight=PAPER.contrastive_weight)),
+    "weak-light": MixtureArm(_LIGHT),
+    "weak-late": MixtureArm(_LIGHT, late=True),
+    "weak-varied": MixtureArm(_LIGHT, variation=Variation()),
+    "weak-two-scorers": MixtureArm(_LIGHT, second="embedded"),
+    "weak-paper": MixtureArm(PAPER),
+    "supervised": MixtureArm(RECIPES["mix-and-separate"]),
+    "semi": MixtureArm(RECIPES["semi"]),
 }
 # Trained on pairs of stretches: where the tagger finds them in padded clips, anywhere in those, and
 # anywhere in the clips as they are.
@@ -56,6 +78,7 @@ class ArmConfig:
     rate: float = 6e-3  # learning rate, with a cosine decay to a tenth
     frames: int = 64  # STFT frames an example
     sources: int = 2  # P, of a mixture
+    wrong_captions: float = 0.0  # part of the phrases that is left out or swapped
     single_share: float = 1.0  # part of the clips that may be used alone
     widths: tuple[int, ...] = SmallUNetConfig.widths
     evaluate_steps: int = 0  # steps between points of the curve; 0: none
@@ -139,19 +162,31 @@ def _recipe(
         miner = Miner(open_tagger(listener), classes)
         mixer = AnchorMixer(_corpus(clips), miner, settings, config.seed)
         return Anchors(trunk, mixer, phrases, evaluate=evaluate)
-    weights = MIXTURE_ARMS[config.arm]
-    mixtures = MixtureConfig(frames=config.frames, channels=1, sources=config.sources)
+    arm = MIXTURE_ARMS[config.arm]
+    half = config.steps // 2 * config.batch
+    losses = replace(arm.losses, contrastive_after=half) if arm.late else arm.losses
+    mixtures = MixtureConfig(
+        frames=config.frames, channels=1, sources=config.sources,
+        wrong_captions=config.wrong_captions,
+    )  # fmt: skip
     singles = replace(mixtures, sources=1)
     return Weak(
         trunk,
         phrases,
         name=config.arm,
-        config=weights,
+        config=losses,
         mixer=MixtureMixer(_corpus(clips), mixtures, config.seed),
         singles=MixtureMixer(_corpus(clips, config.single_share), singles, config.seed),
-        listener=open_listener(listener, classes=classes) if weights.contrastive_weight else None,
+        listener=_listener(arm, listener, classes) if losses.contrastive_weight else None,
         evaluate=evaluate,
     )
+
+
+def _listener(arm: MixtureArm, name: str, classes: Mapping[str, str]) -> Listener:
+    scorer = open_listener(name, classes=classes)
+    if arm.second is not None:
+        scorer = JointListener([scorer, open_listener(arm.second)])
+    return scorer if arm.variation is None else VariedListener(scorer, arm.variation)
 
 
 def _corpus(clips: Mapping[str, Sequence[np.ndarray]], share: float = 1.0) -> Corpus:
