@@ -6,17 +6,15 @@ import torch
 
 from separate import Separator, Settings
 from separate.audio import write_audio
-from separate.backends.cascade import CascadeModel, Way, route
+from separate.backends.cascade import CascadeModel
 from separate.batch.separation import run_batch
 from separate.batch.task import make_task
 from separate.errors import CheckpointError, WeightsError
 from separate.models.hdemucs import HDemucs, HDemucsConfig, convert
-from separate.queries.encoders import load_encoder
 from separate.queries.query import Query, parse_query
 from separate.weights.store import fetch
 
 RATE = 44_100
-DEMUCS = ("drums", "bass", "other", "vocals")
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +41,6 @@ def make(published, tmp_path, monkeypatch):
 def noise(samples: int, channels: int = 2) -> np.ndarray:
     rng = np.random.default_rng(1)
     return (0.1 * rng.normal(size=(channels, samples))).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    ("text", "stems", "way"),
-    [
-        ("drums", DEMUCS, Way("drums", True)),
-        ("the drummer", DEMUCS, Way("drums", True)),
-        ("snare", DEMUCS, Way("drums")),
-        ("female singer", DEMUCS, Way("vocals")),
-        ("electric guitar", DEMUCS, Way("other")),
-        ("dog barking", DEMUCS, Way(None)),
-        ("income tax", DEMUCS, Way(None)),
-        ("drums", ("vocals", "accompaniment"), Way("accompaniment")),
-        ("singer", ("vocals", "accompaniment"), Way("vocals", True)),
-        ("piano", ("vocals", "piano", "drums", "bass", "other"), Way("piano", True)),
-    ],
-)
-def test_queries_go_to_the_stem_that_holds_them(text, stems, way):
-    assert route(parse_query(text), stems, load_encoder()) == way
-
-
-def test_what_leaves_something_out_is_never_the_whole_stem():
-    query = parse_query("vocals", exclude=["backing vocals"])
-    assert route(query, DEMUCS, load_encoder()) == Way("vocals", False)
 
 
 def test_stems_are_those_of_the_network(make, published):

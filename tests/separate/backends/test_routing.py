@@ -1,0 +1,194 @@
+"""Which model answers a query, and what becomes of the answers: with models made in the test."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from separate.backends.cascade import CascadeModel, Way, route
+from separate.errors import SettingsError
+from separate.queries import vocabulary
+from separate.queries.encoders import load_encoder
+from separate.queries.query import Query, parse_query
+from separate.settings import Settings
+from separate.stream import Grid
+
+RATE = 44_100
+STEMS = ("drums", "bass", "other", "vocals")
+
+
+class Stems:
+    """Each stem is the mixture times its own factor."""
+
+    name, sha256, stems, sample_rate, hop_samples = "stems", "5a" * 32, STEMS, RATE, 1024
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def grid(self, settings: Settings) -> Grid:
+        return Grid(1000, 10)
+
+    def prepare(self, queries: list[Query]) -> list[int]:
+        self.asked.append([query.name for query in queries])
+        return [self.stems.index(query.name) for query in queries]
+
+    def separate(self, stereo: Tensor, prepared: list[int]) -> Tensor:
+        stems = torch.stack([stereo * 10.0 ** (1 + at) for at in prepared])
+        return torch.cat([stems, stems.sum(0, keepdim=True)])
+
+
+class Queries:
+    """Each query is what it is taken from times its number, from 2 on; the claim times 50."""
+
+    sample_rate = RATE
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def prepare(self, queries: list[Query]) -> int:
+        self.asked.append([query.name for query in queries])
+        return len(queries)
+
+    def separate(self, stereo: Tensor, prepared: int) -> Tensor:
+        return torch.stack([stereo * factor for factor in (*range(2, 2 + prepared), 50)])
+
+
+def stereo() -> Tensor:
+    return torch.ones(2, 8)
+
+
+def separated(*texts: str, **settings: object) -> tuple[list[float], CascadeModel, list[Queries]]:
+    """Return the factor of each output, and what answered."""
+    opened: list[Queries] = []
+
+    def open_query_model() -> Queries:
+        opened.append(Queries())
+        return opened[-1]
+
+    model = CascadeModel(Stems(), Settings(**settings), open_query_model)
+    plan = model.prepare([parse_query(text) for text in texts])
+    found = model.separate(stereo(), plan)
+    assert found.shape == (len(texts) + 1, 2, 8)
+    return found[:, 0, 0].tolist(), model, opened
+
+
+def test_whole_stems_are_claimed_once_each() -> None:
+    found, model, opened = separated("vocals", "the drummer", "drums")
+    assert found == [10_000, 10, 10, 10_010]
+    assert model.source.asked == [["vocals", "drums"]] and not opened
+
+
+def test_parts_are_taken_from_their_stem_and_the_rest_from_the_mixture() -> None:
+    found, model, (queries,) = separated("snare", "vocals", "dog barking", "kick", "rain")
+    assert found == [20, 10_000, 2, 30, 3, 500 + 10_000 + 50]
+    assert queries.asked == [["snare", "kick"], ["dog barking", "rain"]]
+    assert model.source.asked == [["drums", "vocals"]]
+
+
+def test_without_any_stem_the_stem_model_does_not_run() -> None:
+    found, model, _ = separated("dog barking")
+    assert found == [2, 50] and model.source.asked == [[]]
+
+
+def test_a_stem_that_is_asked_for_itself_claims_its_parts_too() -> None:
+    assert separated("snare", "drums")[0] == [20, 10, 10]
+
+
+def test_the_last_of_shared_queries_is_what_the_others_leave() -> None:
+    assert separated("drums", "bass", "dog barking", share=True)[0] == [10, 100, 1 - 110, 1]
+    assert separated("drums", "bass", share=True)[0] == [10, 1 - 10, 1]
+    assert separated("bass", share=True)[0] == [100, 100]
+
+
+def test_the_query_model_is_opened_once_and_must_have_the_same_rate() -> None:
+    other = Queries()
+    other.sample_rate = 16_000
+    model = CascadeModel(Stems(), Settings(), lambda: other)
+    with pytest.raises(SettingsError, match="sample rate"):
+        model.prepare([parse_query("snare")])
+    _, model, opened = separated("snare")
+    model.prepare([parse_query("kick")])
+    assert len(opened) == 1
+    assert (model.sample_rate, model.hop_samples, model.sha256) == (RATE, 1024, "5a" * 32)
+    assert model.grid(Settings()) == Grid(1000, 10)
+
+
+def test_each_way_is_said() -> None:
+    model = CascadeModel(Stems(), Settings(), Queries)
+    plan = model.prepare([parse_query(text) for text in ("bass", "snare", "rain")])
+    assert model.ways(plan) == {
+        "bass": "the stem 'bass' of stems",
+        "snare": "from the stem 'drums' of stems, by the query model",
+        "rain": "by the query model alone: it fits no stem",
+    }
+
+
+TWO = ("vocals", "accompaniment")
+
+
+@pytest.mark.parametrize(
+    ("text", "stems", "way"),
+    [
+        ("drums", STEMS, Way("drums", True)),
+        ("DRUMS", STEMS, Way("drums", True)),
+        ("the drummer", STEMS, Way("drums", True)),
+        ("snare", STEMS, Way("drums")),
+        ("female singer", STEMS, Way("vocals")),
+        ("electric guitar", STEMS, Way("other")),
+        ("dog barking", STEMS, Way(None)),
+        ("income tax", STEMS, Way(None)),
+        ("drums", TWO, Way("accompaniment")),
+        ("Accompaniment", TWO, Way("accompaniment", True)),
+        ("singer", TWO, Way("vocals", True)),
+        ("dog barking", TWO, Way(None)),
+        ("piano", ("vocals", "piano", "drums", "bass", "other"), Way("piano", True)),
+        ("piano", ("vocals", "drums"), Way(None)),
+        ("Track 3", ("track 3", "vocals"), Way("track 3", True)),
+    ],
+)
+def test_queries_go_to_the_stem_that_holds_them(text, stems, way) -> None:
+    assert route(parse_query(text), stems, load_encoder()) == way
+
+
+def test_what_leaves_something_out_is_never_the_whole_stem() -> None:
+    for text in ("vocals", "the singer"):
+        query = parse_query(text, exclude=["backing vocals"])
+        assert route(query, STEMS, load_encoder()) == Way("vocals", False)
+
+
+class Labels:
+    """Every label is a direction of its own."""
+
+    def embed_text(self, phrases: list[str]) -> Tensor:
+        names = list(vocabulary.labels())
+        return torch.eye(len(names))[[names.index(phrase) for phrase in phrases]]
+
+
+@pytest.mark.parametrize(
+    ("query", "way"),
+    [
+        (Query("x", ("drums",)), Way("drums", True)),
+        (Query("x", ("drums",), unlike=(Path("rain.wav"),)), Way("drums")),
+        (Query("x", ("drums",), exclude=("kick",)), Way("drums")),
+        (Query("x", ("bass", "drums")), Way("drums", True)),  # the first of the labels
+        (Query("x", ("rain",)), Way(None)),
+        (Query("x", ("music",)), Way(None)),
+        (Query("x", ("silence",)), Way(None)),
+        # Of eight labels each has the cosine 0.354, of nine 0.333: that is too far from any.
+        (Query("x", ("kick", "snare", "hi-hat", "cymbals", "toms", "shaker", "claps", "cowbell")),
+         Way("drums")),
+        (Query("x", ("kick", "snare", "hi-hat", "cymbals", "toms", "shaker", "claps", "cowbell",
+                     "rain")), Way(None)),
+    ],
+)  # fmt: skip
+def test_a_query_must_be_near_a_label(query: Query, way: Way, monkeypatch) -> None:
+    monkeypatch.setattr("separate.queries.query.embed_example", lambda *_: None)
+    assert route(query, STEMS, Labels()) == way
+
+
+def test_an_example_beside_the_name_of_a_stem_counts(monkeypatch) -> None:
+    rain = Labels().embed_text(["rain"])[0]
+    monkeypatch.setattr("separate.queries.query.embed_example", lambda *_: rain)
+    query = Query("x", ("drums",), like=(Path("rain.wav"),), words=0.1)
+    assert route(query, STEMS, Labels()) == Way(None)
