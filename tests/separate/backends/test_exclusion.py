@@ -1,7 +1,9 @@
 """What a query excludes, on masks written by hand."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from torch import Tensor
 
 from separate.backends.exclusion import Mask, without
@@ -63,3 +65,51 @@ def test_silence_stays_finite() -> None:
     rival = mask_of(halves(0.9, 0.2))
     found = without(mask_of(halves(0.2, 0.2)), [rival], [False], 1.0, 0 * MAGNITUDE)
     assert found(slice(None)).isfinite().all()
+
+
+def nearby(x: np.ndarray) -> np.ndarray:
+    """Mean over a second and 50 Hz around each bin, of what there is of that at the borders."""
+    sums = uniform_filter(x, (1, 41, 5), mode="constant")
+    return sums / uniform_filter(np.ones_like(x), (1, 41, 5), mode="constant")
+
+
+@pytest.mark.parametrize("firmness", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("lean", [0.4, 0.8, 1.0])
+def test_the_power_of_the_ratio_is_the_largest_that_leaves_enough(
+    firmness: float, lean: float
+) -> None:
+    """Against a search in NumPy, on masks and magnitudes without any structure."""
+    random = torch.Generator().manual_seed(0)
+    wanted, rival = torch.rand(2, 2, FRAMES, BINS, generator=random).unbind()
+    wanted = wanted * torch.linspace(lean, 1, BINS)
+    magnitude = (
+        torch.rand(2, FRAMES, BINS + 60, generator=random) ** 4 * 50
+    )  # bins above the mask's
+    found = without(mask_of(wanted), [mask_of(rival)], [False], firmness, magnitude)(slice(None))
+    one, two = wanted.double().numpy(), rival.double().numpy()
+    power = magnitude[..., :BINS].double().numpy() ** 2
+    ratio = np.minimum(1, nearby(one * power) / nearby(two * power))
+
+    def energy(exponent: float) -> float:
+        return float((one**2 * power * ratio ** (2 * exponent)).sum())
+
+    left = 0.69**firmness * energy(0)
+    powers = np.linspace(0, 32, 4097)
+    enough = max(power for power in powers if energy(power) >= left)
+    np.testing.assert_allclose(found.numpy(), one * ratio**enough, atol=2e-3)
+
+
+def test_several_are_taken_out_one_after_the_other() -> None:
+    whole, part, more = torch.rand(3, 2, FRAMES, BINS, generator=torch.Generator().manual_seed(1))
+    asked = [mask_of(part), mask_of(more)]
+    found = without(mask_of(whole), asked, [True, True], 2.0, MAGNITUDE)(slice(None))
+    torch.testing.assert_close(found, whole * (1 - part) ** 2 * (1 - more) ** 2)
+    found = without(mask_of(whole), asked, [True, False], 1.0, MAGNITUDE)(slice(None))
+    rivals = without(mask_of(whole), [mask_of(more)], [False], 1.0, MAGNITUDE)(slice(None))
+    torch.testing.assert_close(found, rivals * (1 - part))
+
+
+def test_a_rival_of_no_strength_takes_nothing() -> None:
+    wanted, rival = halves(0.3, 0.9), halves(0.0, 0.0)
+    found = without(mask_of(wanted), [mask_of(rival)], [False], 1.0, MAGNITUDE)(slice(None))
+    torch.testing.assert_close(found, wanted)
