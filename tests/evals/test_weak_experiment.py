@@ -11,22 +11,17 @@ from separate.cli.main import app
 from separate.errors import DataError, SettingsError
 from separate.evals.report.tables import tables_of
 from separate.evals.report.weak import weak_curves, weak_table
-from separate.evals.tasks.weak import (
-    ExperimentConfig,
+from separate.evals.tasks.weak import ExperimentConfig, averages, plan, run_name, score
+from separate.evals.tasks.weak_clips import (
     TestMixture,
-    averages,
     distinct_labels,
     draw_tests,
     padded,
-    plan,
     read_clips,
-    run_name,
-    score,
 )
 from separate.train.recipes.small_separator import ARMS, MIXTURE_ARMS, ArmConfig
 
 LABELS = ("flute", "cello", "dog_bark", "rain")
-SMALL = ExperimentConfig(tests=3, seconds=0.5)
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def test_labels_of_one_class_are_used_once(folder):
 
 def test_sources_have_equal_energy_and_are_drawn_once_for_all(folder):
     clips = read_clips(folder, LABELS, held=True)
-    first, again = draw_tests(clips, SMALL), draw_tests(clips, SMALL)
+    first, again = draw_tests(clips, 3, 0.5), draw_tests(clips, 3, 0.5)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.references, other.references)
         assert one.labels[0] != one.labels[1]

@@ -48,6 +48,27 @@ def test_the_most_active_two_seconds_are_found() -> None:
     assert miner.middle("dog_bark", 1, padded(1.5, 0.2)) == round(0.75 * RATE)  # it is all there is
 
 
+def test_what_was_found_is_remembered_by_content(tmp_path: Path) -> None:
+    class Counted(Loud):
+        calls = 0
+
+        def likelihoods(self, waveform: Tensor) -> Tensor:
+            self.calls += 1
+            return super().likelihoods(waveform)
+
+    memory = tmp_path / "anchors.txt"
+    clips = padded(12, 7.5), padded(12, 2.0)
+    first, second = Counted(), Counted()
+    found = [Miner(first, memory=memory).middle("rain", i, clip) for i, clip in enumerate(clips)]
+    with memory.open("a") as file:
+        file.write("12 34")  # a run was killed while it wrote
+    miner = Miner(second, memory=memory)
+    again = [miner.middle("rain", i, clip) for i, clip in enumerate(reversed(clips))]
+    assert again == found[::-1] and first.calls > 0 and second.calls == 0
+    miner.middle("dog_bark", 0, clips[0])  # another class may be elsewhere
+    assert second.calls > 0
+
+
 def test_anchors_hold_what_random_crops_miss() -> None:
     clips = {label: (Clip(padded(20, 12)),) for label in ("dog_bark", "rain")}
     corpus, miner = Corpus((), clips), Miner(Loud())

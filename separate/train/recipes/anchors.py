@@ -13,8 +13,11 @@ of a frame-level detector; an anchor is the example's length around the middle o
 the tagger's vector enters the query space through the vectors of its classes' names.
 """
 
+import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,7 @@ from torch.nn import functional
 
 from separate.audio import resample
 from separate.auto.tagging import Tagger
-from separate.errors import DataError
+from separate.errors import DataError, OutputError
 from separate.models.bands import from_bands
 from separate.models.stft import StftConfig, istft, modulus, stft
 from separate.models.weak_losses import waveform_loss
@@ -66,16 +69,24 @@ class AnchorBatch:
 class Miner:
     """Finds where in a clip its class is most active, once a clip."""
 
-    def __init__(self, tagger: Tagger, classes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tagger: Tagger,
+        classes: Mapping[str, str] | None = None,
+        memory: Path | None = None,
+    ) -> None:
         """Take a tagger.
 
         Args:
             tagger: Loaded.
             classes: The AudioSet class of a label, where it is not the one nearest by its words.
+            memory: File of what was found with this tagger, which later runs read: a line a clip.
         """
         self.tagger = tagger
         self._classes = classes or {}
         self._found: dict[tuple[str, int], int] = {}
+        self._memory = memory
+        self._known = _remembered(memory)  # by class and content
 
     def row(self, label: str) -> int:
         """Return the row of a label's AudioSet class."""
@@ -88,11 +99,26 @@ class Miner:
             label: What sounds in the clip.
             index: Number of the clip among the label's.
             audio: int16 `(samples, 2)`.
+
+        Raises:
+            OutputError: The memory cannot be written.
         """
-        key = (label, index)
-        if key not in self._found:
-            self._found[key] = self._search(label, audio)
-        return self._found[key]
+        if (label, index) not in self._found:
+            content = self.row(label), zlib.crc32(audio.tobytes())
+            if content not in self._known:
+                self._known[content] = self._search(label, audio)
+                self._remember(content)
+            self._found[label, index] = self._known[content]
+        return self._found[label, index]
+
+    def _remember(self, content: tuple[int, int]) -> None:
+        if self._memory is None:
+            return
+        try:
+            with self._memory.open("a") as file:
+                file.write(f"{content[0]} {content[1]} {self._known[content]}\n")
+        except OSError as error:
+            raise OutputError(f"{self._memory}: cannot be written ({error.strerror})") from error
 
     @torch.no_grad()
     def _search(self, label: str, audio: np.ndarray) -> int:
@@ -110,6 +136,14 @@ class Miner:
         mono = np.asarray(audio, np.float32).mean(axis=0, keepdims=True)
         at_rate = torch.from_numpy(resample(mono, SAMPLE_RATE, _TAGGER_RATE))
         return self.tagger.likelihoods(at_rate)[0].cpu()
+
+
+def _remembered(memory: Path | None) -> dict[tuple[int, int], int]:
+    """Read what was found: class, checksum and middle a line; a line that was cut off is left."""
+    if memory is None or not memory.is_file():
+        return {}
+    whole = re.findall(r"^(\d+) (\d+) (\d+)\n", memory.read_text(), re.MULTILINE)
+    return {(int(row), int(checksum)): int(middle) for row, checksum, middle in whole}
 
 
 class AnchorMixer:

@@ -121,7 +121,8 @@ def train_arm(
         clips: int16 `(samples, 2)` at 44.1 kHz by label.
         listener: See `separate.train.recipes.scorers.open_listener`; it finds the anchors, too.
         classes: The AudioSet class of each label, for a tagger that listens.
-        run: Folder of the run, which is resumed; None: a temporary one.
+        run: Folder of the run, which is resumed; None: a temporary one. Anchors that one run finds
+            are kept beside it for the others.
         evaluate: Scores the averaged weights, for the curve in the run's `log.jsonl`.
         log: Takes a line of progress.
 
@@ -136,7 +137,12 @@ def train_arm(
     def curve(model: nn.Module) -> dict[str, float]:
         return evaluate(SmallSeparator(model, phrases)) if config.evaluate_steps else {}
 
-    recipe = _recipe(config, SmallTrunk(net), phrases, clips, listener, classes, curve)
+    if config.arm in ANCHOR_ARMS:
+        memory = None if run is None else run.parent / f"anchors-{Path(listener).stem}.txt"
+        miner = Miner(open_tagger(listener), classes, memory)
+        recipe: Recipe = _anchors(config, SmallTrunk(net), phrases, clips, miner, curve)
+    else:
+        recipe = _mixtures(config, SmallTrunk(net), phrases, clips, listener, classes, curve)
     loop = LoopConfig(
         minutes=float("inf"), steps=config.steps, batch=config.batch, rate=config.rate, warmup=20,
         decay_steps=config.steps, average=0.99, seed=config.seed, save_minutes=2.0,
@@ -147,7 +153,21 @@ def train_arm(
         return SmallSeparator(train(recipe, loop, folder, log=log), phrases)
 
 
-def _recipe(
+def _anchors(
+    config: ArmConfig,
+    trunk: SmallTrunk,
+    phrases: PhraseBook,
+    clips: Mapping[str, Sequence[np.ndarray]],
+    miner: Miner,
+    evaluate: Callable[[nn.Module], dict[str, float]],
+) -> Anchors:
+    mined = config.arm == "anchors"
+    settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
+    mixer = AnchorMixer(_corpus(clips), miner, settings, config.seed)
+    return Anchors(trunk, mixer, phrases, evaluate=evaluate)
+
+
+def _mixtures(
     config: ArmConfig,
     trunk: SmallTrunk,
     phrases: PhraseBook,
@@ -155,13 +175,7 @@ def _recipe(
     listener: str,
     classes: Mapping[str, str],
     evaluate: Callable[[nn.Module], dict[str, float]],
-) -> Recipe:
-    if config.arm in ANCHOR_ARMS:
-        mined = config.arm == "anchors"
-        settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
-        miner = Miner(open_tagger(listener), classes)
-        mixer = AnchorMixer(_corpus(clips), miner, settings, config.seed)
-        return Anchors(trunk, mixer, phrases, evaluate=evaluate)
+) -> Weak:
     arm = MIXTURE_ARMS[config.arm]
     half = config.steps // 2 * config.batch
     losses = replace(arm.losses, contrastive_after=half) if arm.late else arm.losses
