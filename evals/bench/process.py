@@ -1,7 +1,7 @@
-"""Run a program and see how long it takes and how much memory it holds; comes in: a command.
+"""Run a program and measure its time and its peak memory.
 
-The peak is that of the whole tree of processes, sampled from /proc where there is one, else what
-the system says of the child at its end.
+The peak is that of the whole tree of processes, sampled from /proc; without /proc it is the peak
+that the system reports of the child at its end.
 """
 
 import os
@@ -21,10 +21,10 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run took."""
+    """Time and memory of one run."""
 
     seconds: float  # from start to end, by the clock
-    peak_bytes: int  # resident, of the process and those that it started
+    peak_bytes: int  # resident memory of the process and its descendants
     output: str  # standard output
 
 
@@ -36,7 +36,7 @@ def run_measured(command: Sequence[str], threads: int | None = None) -> Measured
         threads: For OMP_NUM_THREADS; None leaves the environment as it is.
 
     Raises:
-        DataError: It failed; the message ends with its last line.
+        DataError: The command failed; the message ends with its last line.
     """
     environment = dict(os.environ)
     if threads is not None:
@@ -59,7 +59,7 @@ def run_measured(command: Sequence[str], threads: int | None = None) -> Measured
 
 
 def separate_command(*arguments: str) -> list[str]:
-    """The command line of this installation."""
+    """Return a command line of `separate` as it is installed here."""
     program = Path(sys.executable).with_name("separate")
     if program.is_file():
         return [str(program), *arguments]
@@ -67,7 +67,7 @@ def separate_command(*arguments: str) -> list[str]:
 
 
 class _Sampler(threading.Thread):
-    """Looks at a tree of processes until told to stop."""
+    """Samples the memory of a tree of processes until it is stopped."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -88,33 +88,38 @@ class _Sampler(threading.Thread):
 
 def tree_memory(pid: int) -> tuple[int, int]:
     """Return (bytes resident now in a process and its descendants, the highest single peak)."""
-    children: dict[int, list[int]] = {}
-    memory: dict[int, tuple[int, int]] = {}
-    for path in _PROC.glob("[0-9]*/status"):
-        try:
-            fields = dict(
-                line.split(":", 1) for line in path.read_text().splitlines() if ":" in line
-            )
-        except OSError:
-            continue
-        children.setdefault(int(fields["PPid"]), []).append(int(path.parent.name))
-        memory[int(path.parent.name)] = (_kilobytes(fields, "VmRSS"), _kilobytes(fields, "VmHWM"))
-    now = highest = 0
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
-        resident, peak = memory.get(current, (0, 0))
-        now, highest = now + resident, max(highest, peak)
-        waiting += children.get(current, [])
-    return now, highest
+    found = [status(path) for path in tree(pid, "status")]
+    now = sum(_bytes(fields, "VmRSS") for fields in found)
+    return now, max((_bytes(fields, "VmHWM") for fields in found), default=0)
 
 
-def _kilobytes(fields: dict[str, str], key: str) -> int:
+def tree(pid: int, file: str) -> list[Path]:
+    """Return the paths `/proc/<pid>/<file>` of a process and its descendants."""
+    parents = {
+        int(path.parent.name): int(status(path).get("PPid", "0"))
+        for path in _PROC.glob("[0-9]*/status")
+    }
+    family = {pid}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return [_PROC / str(member) / file for member in sorted(family)]
+
+
+def status(path: Path) -> dict[str, str]:
+    """Return the fields "name: value" of a file in /proc, none where the process has ended."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _bytes(fields: dict[str, str], key: str) -> int:
     return int(fields.get(key, "0 kB").split()[0]) * 1024
 
 
 def _peak_of_children() -> int:
-    """The largest of the children so far, where /proc is missing."""
+    """Return the largest peak of the children that have ended, for systems without /proc."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

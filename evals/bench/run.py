@@ -1,7 +1,8 @@
-"""Speed, memory and start time, side by side; comes in: contestants; goes out: one result.
+"""Speed, memory and start time of several systems, side by side, as one result.
 
-The same audio, the same threads, a process each; runs alternate, so that a busy moment of the
-machine meets all alike; medians, and ratios as medians of each round's ratio.
+Each system runs in its own process with the same audio and threads. Runs alternate, so that a busy
+moment of the machine affects all systems alike. Times are medians; a ratio is the median of each
+round's ratio.
 """
 
 import json
@@ -14,18 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from separate.evals.bench.baselines import QUERIES, SAMPLE_RATE, Contestant, open_contestant
 from separate.evals.bench.process import run_measured, separate_command
 from separate.evals.bench.signals import music_like, write_clip
+from separate.evals.bench.systems import QUERIES, SAMPLE_RATE, System, open_system
 from separate.evals.bench.timed import start_timed
 
-_START_SECONDS = 7.0  # length of the clip whose way from command to files is timed
+_START_SECONDS = 7.0  # length of the clip that is separated from command to files
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """What is measured."""
+    """What is measured, and how often."""
 
     seconds: float = 180.0  # of audio
     runs: int = 3  # rounds
@@ -35,15 +36,13 @@ class BenchSettings:
 
 
 def bench(
-    contestants: Sequence[Contestant],
-    settings: BenchSettings,
-    on_progress: Progress | None = None,
+    systems: Sequence[System], settings: BenchSettings, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """Measure everything that the settings ask for.
 
     Args:
-        contestants: Ours and others.
-        settings: What and how often.
+        systems: Our models and baselines.
+        settings: What is measured, and how often.
         on_progress: Called with (done, total, what) after each step.
 
     Returns:
@@ -54,9 +53,9 @@ def bench(
     """
     import torch
 
-    # Before models are loaded here: a program starts slower beside them.
-    start = measure_start(contestants, settings, on_progress) if settings.start else None
-    speed = measure_speed(contestants, settings, on_progress)
+    # Measured before models are loaded in this process: a program starts slower beside them.
+    start = measure_start(systems, settings, on_progress) if settings.start else None
+    speed = measure_speed(systems, settings, on_progress)
     result = {
         "kind": "bench",
         "machine": {
@@ -74,40 +73,42 @@ def bench(
     if start is not None:
         result["start"] = start
     if settings.memory_minutes:
-        result["memory"] = measure_memory(contestants, settings, on_progress)
+        result["memory"] = measure_memory(systems, settings, on_progress)
     return result
 
 
 def measure_speed(
-    contestants: Sequence[Contestant], settings: BenchSettings, on_progress: Progress | None = None
+    systems: Sequence[System], settings: BenchSettings, on_progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Time separation in memory, from array to arrays, model loaded and warm.
 
     Returns:
-        An entry for each contestant and number of queries, with the seconds of every run.
+        An entry for each system and number of queries, with the seconds of every run.
     """
-    timed = {c: start_timed(c, settings.seconds, settings.threads) for c in contestants}
-    plan = [(c, queries) for c in contestants for queries in c.queries]
-    taken: dict[tuple[Contestant, int], list[float]] = {entry: [] for entry in plan}
+    timed = {s: start_timed(s, settings.seconds, settings.threads) for s in systems}
+    entries = [(system, queries) for system in systems for queries in system.queries]
+    taken: dict[tuple[System, int], list[float]] = {entry: [] for entry in entries}
     for run in range(settings.runs):
-        for step, (contestant, queries) in enumerate(plan):
-            taken[contestant, queries].append(timed[contestant](queries))
+        for step, (system, queries) in enumerate(entries):
+            taken[system, queries].append(timed[system](queries))
             if on_progress is not None:
-                on_progress(run * len(plan) + step + 1, settings.runs * len(plan), contestant.name)
+                on_progress(
+                    run * len(entries) + step + 1, settings.runs * len(entries), system.name
+                )
     return [
         {
-            **asdict(contestant),
+            **asdict(system),
             "queries": queries,
             "run_seconds": runs,
             "median_seconds": statistics.median(runs),
             "times_real_time": settings.seconds / statistics.median(runs),
         }
-        for (contestant, queries), runs in taken.items()
+        for (system, queries), runs in taken.items()
     ]
 
 
 def ratios(speed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """How many times faster each of our entries is than each other system, run by run.
+    """Return how many times faster each of our entries is than each other system, run by run.
 
     Public networks give all stems at once, so only entries of the most queries are compared.
     """
@@ -128,27 +129,24 @@ def ratios(speed: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def measure_start(
-    contestants: Sequence[Contestant], settings: BenchSettings, on_progress: Progress | None = None
+    systems: Sequence[System], settings: BenchSettings, on_progress: Progress | None = None
 ) -> list[dict[str, Any]]:
     """Time from a command to its end: help, a 7-second clip to files, and load plus clip.
 
     Returns:
         Entries with what was timed, the seconds of every run, their median, and peak memory.
     """
+    entries = []
     with tempfile.TemporaryDirectory(prefix="separate-bench-") as name:
-        folder = Path(name)
-        clip = write_clip(folder / "clip.wav", _START_SECONDS)
-        commands = [("separate --help", separate_command("--help"))]
-        for contestant in contestants:
-            if contestant.kind == "separate" and contestant.weights == "trained":
-                arguments = _run_arguments(clip, folder, contestant, settings.threads)
-                what = f"separate run, 7 s to files, {contestant.name}"
-                commands.append((what, separate_command(*arguments)))
-        for contestant in contestants:
-            what = f"import, load, 7 s in memory, {contestant.name}"
-            commands.append((what, child_command(contestant, _START_SECONDS, settings.threads)))
-        entries = []
-        for step, (what, command) in enumerate(commands):
+        clip = write_clip(Path(name) / "clip.wav", _START_SECONDS)
+        commands = {"separate --help": separate_command("--help")}
+        for system in _trained(systems):
+            what = f"separate run, 7 s to files, {system.name}"
+            commands[what] = _run_command(clip, system, settings.threads)
+        for system in systems:
+            what = f"import, load, 7 s in memory, {system.name}"
+            commands[what] = child_command(system, _START_SECONDS, settings.threads)
+        for step, (what, command) in enumerate(commands.items()):
             runs = [run_measured(command, settings.threads) for _ in range(settings.runs)]
             entries.append(
                 {
@@ -164,71 +162,66 @@ def measure_start(
 
 
 def measure_memory(
-    contestants: Sequence[Contestant], settings: BenchSettings, on_progress: Progress | None = None
+    systems: Sequence[System], settings: BenchSettings, on_progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """Peak resident memory of a file of each length: the command for ours, memory for others.
+    """Peak resident memory of `separate run` for each length of file, and of public networks.
 
-    Public networks hold the whole song; they are given `settings.seconds` of audio only.
+    Public networks hold the whole song in memory; they are given `settings.seconds` of audio only.
     """
     entries: list[dict[str, Any]] = []
-    ours = [c for c in contestants if c.kind == "separate" and c.weights == "trained"]
-    others = [c for c in contestants if c not in ours]
+    ours = _trained(systems)
+    others = [system for system in systems if system not in ours]
     total = len(ours) * len(settings.memory_minutes) + len(others)
 
-    def add(contestant: Contestant, minutes: float, how: str, command: list[str]) -> None:
+    def add(system: System, minutes: float, how: str, command: list[str]) -> None:
         run = run_measured(command, settings.threads)
-        entries.append(
-            {
-                "name": contestant.name,
-                "how": how,
-                "minutes": minutes,
-                "peak_bytes": run.peak_bytes,
-                "seconds": run.seconds,
-            }
-        )
+        measured = {"peak_bytes": run.peak_bytes, "seconds": run.seconds}
+        entries.append({"name": system.name, "how": how, "minutes": minutes, **measured})
         if on_progress is not None:
-            on_progress(len(entries), total, f"{contestant.name}, {minutes:g} min")
+            on_progress(len(entries), total, f"{system.name}, {minutes:g} min")
 
     for minutes in settings.memory_minutes:
         with tempfile.TemporaryDirectory(prefix="separate-bench-") as name:
-            folder = Path(name)
-            clip = write_clip(folder / "song.flac", minutes * 60)
-            for contestant in ours:
-                arguments = _run_arguments(clip, folder, contestant, settings.threads)
-                add(contestant, minutes, "separate run", separate_command(*arguments))
-    for contestant in others:
-        command = child_command(contestant, settings.seconds, settings.threads)
-        add(contestant, settings.seconds / 60, "in memory", command)
+            clip = write_clip(Path(name) / "song.flac", minutes * 60)
+            for system in ours:
+                add(system, minutes, "separate run", _run_command(clip, system, settings.threads))
+    for system in others:
+        command = child_command(system, settings.seconds, settings.threads)
+        add(system, settings.seconds / 60, "in memory", command)
     return entries
 
 
-def _run_arguments(clip: Path, folder: Path, contestant: Contestant, threads: int) -> list[str]:
-    """The command for all stems of a model, written as FLAC beside the clip."""
-    number = max(contestant.queries)
-    asked = ["--stems"] if number == len(QUERIES) else ["-q", QUERIES[0]]
-    out = folder / f"out-{contestant.name.replace('/', '_')}"
-    return [
-        "run", str(clip), *asked, "-o", str(out), "--model", contestant.name,
+def _trained(systems: Sequence[System]) -> list[System]:
+    """Return our models with trained weights: those that `separate run` takes."""
+    return [s for s in systems if s.kind == "separate" and s.weights == "trained"]
+
+
+def _run_command(clip: Path, system: System, threads: int) -> list[str]:
+    """Return the command for all stems of a model, written as FLAC beside the clip."""
+    asked = ["--stems"] if max(system.queries) == len(QUERIES) else ["-q", QUERIES[0]]
+    out = clip.parent / f"out-{system.name.replace('/', '_')}"
+    return separate_command(
+        "run", str(clip), *asked, "-o", str(out), "--model", system.name,
         "--format", "flac", "--threads", str(threads),
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def child_command(contestant: Contestant, seconds: float, threads: int) -> list[str]:
-    """The command that opens a contestant and separates once, in a process of its own."""
-    task = {"contestant": asdict(contestant), "seconds": seconds, "threads": threads}
+def child_command(system: System, seconds: float, threads: int) -> list[str]:
+    """Return the command that opens a system and separates once, in a process of its own."""
+    task = {"system": asdict(system), "seconds": seconds, "threads": threads}
     return [sys.executable, "-m", "separate.evals.bench.run", json.dumps(task)]
 
 
 def run_child(text: str) -> None:
-    """What a child process does; see `child_command`."""
+    """Open a system and separate once; see `child_command`."""
     task = json.loads(text)
-    queries = tuple(task["contestant"]["queries"])
-    contestant = Contestant(**{**task["contestant"], "queries": queries})
-    open_contestant(contestant, task["threads"])(music_like(task["seconds"]), max(queries))
+    queries = tuple(task["system"]["queries"])
+    system = System(**{**task["system"], "queries": queries})
+    open_system(system, task["threads"])(music_like(task["seconds"]), max(queries))
 
 
 def _cpu_name() -> str:
-    """The processor's name, as far as the system tells."""
+    """Return the processor's name, or its architecture where the name is not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,14 +1,11 @@
-"""The signal that speed and memory are measured on: tones and beats of any length, no audio file.
-
-In: seconds. Out: stereo samples, or a file of them.
-"""
+"""The signal that speed and memory are measured on: tones and beats of any length, in stereo."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from separate.evals.bench.baselines import SAMPLE_RATE
+from separate.evals.bench.systems import SAMPLE_RATE
 
 
 def music_like(seconds: float) -> np.ndarray:

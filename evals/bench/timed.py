@@ -1,7 +1,6 @@
-"""A contestant in a process of its own, so that each runs as its own users would run it.
+"""A system in a process of its own, as its users run it.
 
-In: a contestant. Out: a function from a number of queries to the seconds that it took. What one
-does to its process (threads, how memory is kept) does nothing to the others.
+The settings of one process (threads, the memory allocator's state) do not change the others.
 """
 
 import multiprocessing
@@ -10,21 +9,21 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from separate.errors import DataError
-from separate.evals.bench.baselines import SAMPLE_RATE, Contestant, open_contestant
 from separate.evals.bench.signals import music_like
+from separate.evals.bench.systems import SAMPLE_RATE, System, open_system
 
 _WARM_SECONDS = 12
 
 Timed = Callable[[int], float]  # number of queries -> seconds
 
 
-def start_timed(contestant: Contestant, seconds: float, threads: int) -> Timed:
-    """Load a contestant in a new process and let it separate once with each number of queries.
+def start_timed(system: System, seconds: float, threads: int) -> Timed:
+    """Load a system in a new process and run it once with each number of queries.
 
     Args:
-        contestant: Which.
-        seconds: Of audio that each run separates.
-        threads: Of torch.
+        system: The system to time.
+        seconds: Length of the audio that each run separates.
+        threads: Threads of torch.
 
     Raises:
         SeparateError: Its package or weights are missing.
@@ -32,34 +31,34 @@ def start_timed(contestant: Contestant, seconds: float, threads: int) -> Timed:
     """
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(theirs, contestant, seconds, threads), daemon=True
+        target=_serve, args=(theirs, system, seconds, threads), daemon=True
     )
     process.start()
     theirs.close()
 
-    def ask(queries: int) -> float:
+    def run(queries: int) -> float:
         ours.send(queries)
-        return _answer(ours, contestant)
+        return _answer(ours, system)
 
-    _answer(ours, contestant)
-    return ask
+    _answer(ours, system)
+    return run
 
 
-def _answer(connection: Connection, contestant: Contestant) -> float:
+def _answer(connection: Connection, system: System) -> float:
     try:
         answer = connection.recv()
     except EOFError as error:
-        raise DataError(f"{contestant.name}: its process died; see what it wrote above") from error
+        raise DataError(f"{system.name}: its process died; see its message above") from error
     if isinstance(answer, Exception):
         raise answer
     return float(answer)
 
 
-def _serve(connection: Connection, contestant: Contestant, seconds: float, threads: int) -> None:
+def _serve(connection: Connection, system: System, seconds: float, threads: int) -> None:
     try:
-        separate = open_contestant(contestant, threads)
+        separate = open_system(system, threads)
         mixture = music_like(seconds)
-        for queries in contestant.queries:
+        for queries in system.queries:
             separate(mixture[:, : _WARM_SECONDS * SAMPLE_RATE], queries)
         connection.send(0.0)
         while True:
@@ -67,7 +66,7 @@ def _serve(connection: Connection, contestant: Contestant, seconds: float, threa
             started = time.perf_counter()
             separate(mixture, queries)
             connection.send(time.perf_counter() - started)
-    except EOFError:  # nobody asks any more
+    except EOFError:  # the other end was closed
         return
     except Exception as error:
         connection.send(error)

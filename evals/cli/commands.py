@@ -40,7 +40,14 @@ def bench_command(
     seconds: Annotated[float, typer.Option(min=1, help="Of audio.")] = 180.0,
     runs: Annotated[int, typer.Option(min=1, help="Rounds; runs alternate.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="Of torch, for all.")] = 2,
-    rivals: Annotated[bool, typer.Option(help="HDemucs, Open-Unmix, Demucs too.")] = True,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines",
+            "--rivals/--no-rivals",
+            help="Time HDemucs, Open-Unmix and Demucs too.",
+        ),
+    ] = True,
     start: Annotated[bool, typer.Option(help="Measure start times.")] = True,
     memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory.")] = False,
     memory_minutes: Annotated[
@@ -49,14 +56,14 @@ def bench_command(
     out: Out = None,
 ) -> None:
     """Time our models beside public networks: same audio, same threads, alternating runs."""
-    from separate.evals.bench.baselines import our_contestants, rival_contestants
     from separate.evals.bench.run import BenchSettings, bench
+    from separate.evals.bench.systems import installed_baselines, our_systems
 
     if context.invoked_subcommand is not None:
         return
     minutes = tuple(options.numbers("--memory-minutes", memory_minutes)) if memory else ()
-    contestants = [*our_contestants(model), *(rival_contestants() if rivals else [])]
+    systems = [*our_systems(model), *(installed_baselines() if baselines else [])]
     settings = BenchSettings(seconds, runs, threads, minutes, start)
     with options.progress("bench") as on_progress:
-        result = bench(contestants, settings, on_progress)
+        result = bench(systems, settings, on_progress)
     options.finish(result, out)

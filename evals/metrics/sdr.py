@@ -43,7 +43,7 @@ def median_of_frames(values: np.ndarray) -> float:
     return float(np.median(counted)) if counted.size else math.nan
 
 
-def usdr(reference: np.ndarray, estimate: np.ndarray) -> float:
+def global_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
     """Return the SDR of a whole song, NaN for a silent reference.
 
     Args:

@@ -69,7 +69,7 @@ def _runs(reference: str, hypothesis: str, language: str) -> list[int]:
 
     code = iso639.Language.match(language).part1
     tokenizer = LyricsTokenizer()
-    words = [
+    words: list[Any] = [
         [token.text.lower() for token in tokens_as_words(tokenizer(text, language=code))]
         for text in (reference, hypothesis)
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from separate.audio import read_audio, resample
 from separate.errors import DataError, SettingsError
 from separate.evals.data.songs import Song, audio_files
-from separate.evals.metrics.sdr import bootstrap, si_sdr, usdr
+from separate.evals.metrics.sdr import bootstrap, global_sdr, si_sdr
 from separate.evals.tasks.methods import separate_song
 from separate.evals.tasks.results import SongScores
 from separate.evals.tasks.runner import Progress
@@ -251,8 +251,11 @@ def score_mixture(source: ClipMixture, task: ClipsTask) -> SongScores:
     else:
         estimates, presence = opened(task.method)(song, [label]), {}
     reference, estimate = song.references[label], estimates[label]
-    scores = {"sdr": usdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
-    baseline = {"sdr": usdr(reference, song.mixture), "si_sdr": si_sdr(reference, song.mixture)}
+    scores = {"sdr": global_sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
+    baseline = {
+        "sdr": global_sdr(reference, song.mixture),
+        "si_sdr": si_sdr(reference, song.mixture),
+    }
     improvements = {f"{key}_improvement": scores[key] - baseline[key] for key in scores}
     return {
         "song": song.name,

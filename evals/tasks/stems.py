@@ -15,7 +15,7 @@ import numpy as np
 
 from separate.errors import DataError
 from separate.evals.data.songs import ACCOMPANIMENT, Song, SongSource, sum_parts
-from separate.evals.metrics.sdr import FRAME_SECONDS, median_of_frames, si_sdr, usdr
+from separate.evals.metrics.sdr import FRAME_SECONDS, global_sdr, median_of_frames, si_sdr
 from separate.evals.tasks.methods import Estimates, Method, Separate, open_method, open_separator
 from separate.evals.tasks.results import SongScores, is_seen, summarise
 from separate.evals.tasks.runner import Progress, Run, ScoreSong, score_songs
@@ -244,12 +244,12 @@ def score_stem(
     frames = frame_sdr(reference, estimate, frame_samples, sounding_dbfs)
     scores = {
         "sdr": median_of_frames(frames),
-        "usdr": usdr(reference, estimate),
+        "usdr": global_sdr(reference, estimate),
         "si_sdr": si_sdr(reference, estimate),
     }
     baseline = {
         "sdr": median_of_frames(frame_sdr(reference, song.mixture, frame_samples, sounding_dbfs)),
-        "usdr": usdr(reference, song.mixture),
+        "usdr": global_sdr(reference, song.mixture),
         "si_sdr": si_sdr(reference, song.mixture),
     }
     return {

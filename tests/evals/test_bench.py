@@ -8,10 +8,10 @@ import torch
 
 from separate.errors import CheckpointError, DataError
 from separate.evals.bench import run as bench_module
-from separate.evals.bench.baselines import Contestant, open_contestant, overlap_add
 from separate.evals.bench.process import run_measured
 from separate.evals.bench.run import BenchSettings, measure_speed, ratios
 from separate.evals.bench.signals import music_like, write_clip
+from separate.evals.bench.systems import System, open_system, overlap_add
 from separate.evals.bench.timed import start_timed
 
 
@@ -19,28 +19,28 @@ def test_runs_alternate_and_ratios_pair_them(monkeypatch):
     order: list[tuple[str, int]] = []
     seconds = iter([1.0, 2.0, 30.0, 3.0, 4.0, 60.0])
 
-    def start_fake(contestant, audio_seconds, threads):
+    def start_fake(system, audio_seconds, threads):
         def run(queries):
-            order.append((contestant.name, queries))
+            order.append((system.name, queries))
             return next(seconds)
 
         return run
 
     monkeypatch.setattr(bench_module, "start_timed", start_fake)
-    ours = Contestant("ours", "separate", "trained", (1, 4))
-    rival = Contestant("rival", "hdemucs")
-    speed = measure_speed([ours, rival], BenchSettings(seconds=13, runs=2))
-    assert order == [("ours", 1), ("ours", 4), ("rival", 4)] * 2
+    ours = System("ours", "separate", "trained", (1, 4))
+    baseline = System("baseline", "hdemucs")
+    speed = measure_speed([ours, baseline], BenchSettings(seconds=13, runs=2))
+    assert order == [("ours", 1), ("ours", 4), ("baseline", 4)] * 2
     assert [entry["median_seconds"] for entry in speed] == [2.0, 3.0, 45.0]
     assert speed[0]["times_real_time"] == 6.5
-    assert ratios(speed) == [{"name": "ours", "queries": 4, "to": "rival", "times": 15.0}]
+    assert ratios(speed) == [{"name": "ours", "queries": 4, "to": "baseline", "times": 15.0}]
 
 
 def test_a_process_each():
-    run = start_timed(Contestant("default", "separate", "trained", (1,)), 1.0, 1)
+    run = start_timed(System("default", "separate", "trained", (1,)), 1.0, 1)
     assert 0 < run(1) < 60
     with pytest.raises(CheckpointError, match="no-such-model"):
-        start_timed(Contestant("no-such-model", "separate", "trained"), 1.0, 1)
+        start_timed(System("no-such-model", "separate", "trained"), 1.0, 1)
 
 
 def test_overlap_add_gives_back_what_passes_unchanged():
@@ -53,7 +53,7 @@ def test_overlap_add_gives_back_what_passes_unchanged():
 def test_public_networks_run(kind):
     if kind == "openunmix" and importlib.util.find_spec(kind) is None:
         pytest.skip("openunmix is in the extra `bench`")
-    open_contestant(Contestant(kind, kind), 1)(music_like(1.0), 4)
+    open_system(System(kind, kind), 1)(music_like(1.0), 4)
 
 
 def test_clip_is_what_it_says(tmp_path):

@@ -1,8 +1,9 @@
 import os
+from dataclasses import replace
 
-from separate.evals.bench.load import Figures, Visit, clip, in_order, memory_of_tree
+from web import Metrics, Visit, clip, in_order, memory_of_tree
 
-GOOD = Figures(20, 30, 20, True, 60, 100, 0.1, 0.9, 2.9)
+GOOD = Metrics(20, 30, 20, True, 60, 100, 0.1, 0.9, 2.9)
 
 
 def test_a_clip_has_its_length():
@@ -21,8 +22,6 @@ def test_memory_is_that_of_this_process_at_least():
 
 
 def test_every_aim_counts():
-    from dataclasses import replace
-
     assert GOOD.is_good
     for change in (
         {"served": 19},

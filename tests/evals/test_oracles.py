@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from song_helpers import four_stems
 
-from separate.evals.metrics.sdr import usdr
+from separate.evals.metrics.sdr import global_sdr
 from separate.evals.tasks import oracles
 from separate.evals.tasks.oracles import ORACLES, OracleConfig, separate_oracle
 
@@ -15,7 +15,7 @@ def test_estimates_are_near_their_sources(kind):
     assert list(estimates) == list(stems)
     for stem, reference in stems.items():
         assert estimates[stem].shape == reference.shape
-        assert usdr(reference, estimates[stem]) > usdr(reference, mixture) + 6
+        assert global_sdr(reference, estimates[stem]) > global_sdr(reference, mixture) + 6
 
 
 def test_ratio_masks_sum_to_the_mixture():
@@ -29,7 +29,7 @@ def test_disjoint_sources_are_separated_all_but_exactly():
     time = np.arange(24000) / 8000
     low, high = (np.sin(2 * np.pi * f * time)[None].astype(np.float32) for f in (250, 2000))
     estimates = separate_oracle({"a": low, "b": high}, low + high, OracleConfig("ibm", 1024, 256))
-    assert usdr(low, estimates["a"]) > 30
+    assert global_sdr(low, estimates["a"]) > 30
 
 
 @pytest.mark.parametrize("kind", ORACLES)
@@ -53,8 +53,8 @@ def test_model_masks_go_on_above_their_band():
     banded = separate_oracle(stems, mixture, OracleConfig("irm", 1024, 256, bins=128))
     whole = separate_oracle(stems, mixture, OracleConfig("irm", 1024, 256))
     np.testing.assert_allclose(sum(banded.values()), mixture, atol=1e-4)
-    assert usdr(stems["vocals"], banded["vocals"]) == pytest.approx(
-        usdr(stems["vocals"], whole["vocals"]), abs=1.5
+    assert global_sdr(stems["vocals"], banded["vocals"]) == pytest.approx(
+        global_sdr(stems["vocals"], whole["vocals"]), abs=1.5
     )
 
 

@@ -8,7 +8,7 @@ from song_helpers import RATE, four_stems, noise, write_song
 from separate.audio import write_audio
 from separate.errors import DataError
 from separate.evals.data.songs import find_songs
-from separate.evals.metrics.sdr import usdr
+from separate.evals.metrics.sdr import global_sdr
 from separate.evals.tasks.methods import Method, oracle_method, read_estimates
 from separate.evals.tasks.runner import score_songs
 from separate.evals.tasks.stems import StemsTask, evaluate_stems
@@ -32,7 +32,7 @@ def test_mixture_is_no_improvement_over_itself(songs):
     result = evaluate_stems(find_songs(songs), task())
     entry = result["songs"][0]["stems"]["vocals"]
     stems = four_stems()
-    assert entry["sdr"] == pytest.approx(usdr(stems["vocals"], sum(stems.values())), abs=0.05)
+    assert entry["sdr"] == pytest.approx(global_sdr(stems["vocals"], sum(stems.values())), abs=0.05)
     assert entry["sdr_improvement"] == entry["usdr_improvement"] == 0
     assert entry["frames"] == entry["sounding_frames"] == 3
     assert result["summary"]["vocals"]["sdr"]["songs"] == 2

@@ -1,19 +1,17 @@
-"""Load on the web page: many users at once; comes in: how many; goes out: figures and a verdict.
+"""A load test of the web page: many users at once.
 
-    python -m separate.evals.bench.load --users 20 --seconds 30
+    python evals/load/web.py --users 20 --seconds 30
 
-Starts `separate app` as a program, and lets each user upload a clip at the same moment, ask for
-drums, wait and download; meanwhile a visitor asks for the page again and again. Every download is
-checked against the hash that the server tells.
+It starts `separate app` as a program. All users upload a clip at the same moment, ask for drums,
+wait and download, while a visitor requests the page again and again. Every download is compared
+with the hash that the server reports. The exit status is 1 where an aim is missed.
 """
 
 import hashlib
 import io
 import json
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +19,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -31,15 +28,16 @@ import typer
 
 from separate import example_path
 from separate.errors import DataError
+from separate.evals.bench.process import separate_command, status, tree
 
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 _MOST_MEMORY_GB = 3.0
 _SLOWEST_ANSWER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What one user saw; times in seconds from the start."""
+    """One user's visit; times in seconds from the start."""
 
     asked: float  # the request for a separation went out
     queued: float  # it was answered
@@ -48,8 +46,8 @@ class Visit:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What was measured."""
+class Metrics:
+    """The metrics of a test."""
 
     users: int
     clip_seconds: float
@@ -65,12 +63,8 @@ class Figures:
     def is_good(self) -> bool:
         """Whether all aims are met."""
         is_quick = self.answer_slowest_seconds < _SLOWEST_ANSWER_SECONDS
-        return (
-            self.served == self.users
-            and self.in_order
-            and is_quick
-            and self.memory_gb < _MOST_MEMORY_GB
-        )
+        is_small = self.memory_gb < _MOST_MEMORY_GB
+        return self.served == self.users and self.in_order and is_quick and is_small
 
 
 def clip(seconds: float) -> bytes:
@@ -88,14 +82,10 @@ def server(options: list[str]) -> Iterator[tuple[str, int]]:
     """Run `separate app`; yield its address and process number.
 
     Raises:
-        DataError: The program is not installed, or did not start.
+        DataError: It did not start.
     """
-    beside = Path(sys.executable).parent / "separate"
-    program = str(beside) if beside.exists() else shutil.which("separate")
-    if program is None:
-        raise DataError("the program `separate` is not installed; pip install it first")
     with tempfile.TemporaryDirectory() as folder:
-        command = [program, "app", "--port", "0", "--temporary", folder, *options]
+        command = separate_command("app", "--port", "0", "--temporary", folder, *options)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
@@ -120,10 +110,10 @@ def _wait_for(url: str) -> None:
 
 
 def visit(url: str, name: str, data: bytes, start: threading.Barrier, began: float) -> Visit:
-    """Be one user.
+    """Act as one user.
 
     Raises:
-        DataError: What came back is not what the server said, or the job failed.
+        DataError: A download differs from the hash that the server reports, or the job failed.
     """
     user = requests.Session()
     key = user.post(f"{url}session", timeout=60).json()["session"]
@@ -135,7 +125,7 @@ def visit(url: str, name: str, data: bytes, start: threading.Barrier, began: flo
     state = user.post(f"{url}jobs", json=order, timeout=60).json()
     queued, place = time.monotonic() - began, state["place"]
     while state["state"] not in ("done", "failed", "cancelled"):
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         state = user.get(f"{url}jobs/{state['id']}", timeout=60).json()
     if state["state"] != "done":
         raise DataError(f"{name}: {state['state']} {state['message']}")
@@ -148,14 +138,14 @@ def visit(url: str, name: str, data: bytes, start: threading.Barrier, began: flo
 
 
 class Watcher:
-    """Asks for the page and its queue meanwhile, and reads how much memory is in use."""
+    """Requests the page and its queue again and again, and samples the memory in use."""
 
     def __init__(self, url: str, process: int) -> None:
         self._url, self._process = url, process
         self._stop = threading.Event()
         self.answers: list[float] = []
         self.memory_bytes = 0
-        self._threads = [threading.Thread(target=self._ask), threading.Thread(target=self._weigh)]
+        self._threads = [threading.Thread(target=self._ask), threading.Thread(target=self._sample)]
 
     def __enter__(self) -> "Watcher":
         for thread in self._threads:
@@ -169,44 +159,29 @@ class Watcher:
 
     def _ask(self) -> None:
         visitor = requests.Session()
-        while not self._stop.wait(_LOOK_SECONDS):
+        while not self._stop.wait(_POLL_SECONDS):
             for place in ("", "jobs", "separate-static/page.css"):
                 began = time.monotonic()
                 visitor.get(self._url + place, timeout=60).raise_for_status()
                 self.answers.append(time.monotonic() - began)
 
-    def _weigh(self) -> None:
+    def _sample(self) -> None:
         while not self._stop.wait(1.0):
             self.memory_bytes = max(self.memory_bytes, memory_of_tree(self._process))
 
 
 def memory_of_tree(process: int) -> int:
-    """Return bytes in use by a process and all below it, shared pages counted once (Linux)."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(entry.parent.name)] = int(entry.read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError, ValueError):
-            continue
-    family = {process}
-    while grown := {child for child, parent in parents.items() if parent in family} - family:
-        family |= grown
-    total = 0
-    for member in family:
-        try:
-            lines = Path(f"/proc/{member}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
-    return total
+    """Return bytes in use by a process and its descendants, shared pages counted once (Linux)."""
+    rollups = (status(path) for path in tree(process, "smaps_rollup"))
+    return sum(int(fields.get("Pss", "0 kB").split()[0]) * 1024 for fields in rollups)
 
 
 def in_order(visits: list[Visit]) -> bool:
-    """Whether nobody was served before one who was in the queue before they asked.
+    """Return whether no user was served before another who was in the queue before they asked.
 
-    Users look only now and then, so they may notice in another order what happened within a look.
+    Users poll, so the order of what happens within one interval of polling is not known.
     """
-    slack = 2 * _LOOK_SECONDS
+    slack = 2 * _POLL_SECONDS
     return all(
         first.done <= second.done + slack
         for first in visits
@@ -215,8 +190,8 @@ def in_order(visits: list[Visit]) -> bool:
     )
 
 
-def measure(users: int, seconds: float, options: list[str]) -> Figures:
-    """Let users come, and return what was measured."""
+def measure(users: int, seconds: float, options: list[str]) -> Metrics:
+    """Start the server and the users, and return the metrics."""
     data = clip(seconds)
     start = threading.Barrier(users)
     with server(options) as (url, process), Watcher(url, process) as watcher:
@@ -228,7 +203,7 @@ def measure(users: int, seconds: float, options: list[str]) -> Figures:
         for future in futures:
             if (error := future.exception()) is not None:
                 typer.echo(f"lost: {error}", err=True)
-    return Figures(
+    return Metrics(
         users,
         seconds,
         len(visits),
@@ -242,15 +217,15 @@ def measure(users: int, seconds: float, options: list[str]) -> Figures:
 
 
 def load_command(
-    users: Annotated[int, typer.Option(min=1, help="That come at once.")] = 20,
-    seconds: Annotated[float, typer.Option(min=1, help="Of each clip.")] = 30.0,
-    threads: Annotated[int, typer.Option(min=1, help="Of the computation.")] = 2,
-    model: Annotated[str, typer.Option(help="That separates.")] = "default",
+    users: Annotated[int, typer.Option(min=1, help="Users at the same moment.")] = 20,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each clip.")] = 30.0,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the computation.")] = 2,
+    model: Annotated[str, typer.Option(help="Model that separates.")] = "default",
 ) -> None:
-    """Put load on the web page; exit 1 where an aim is missed."""
-    figures = measure(users, seconds, ["--threads", str(threads), "--model", model])
-    typer.echo(json.dumps(asdict(figures), indent=1))
-    raise typer.Exit(0 if figures.is_good else 1)
+    """Load the web page with many users; exit 1 where an aim is missed."""
+    metrics = measure(users, seconds, ["--threads", str(threads), "--model", model])
+    typer.echo(json.dumps(asdict(metrics), indent=1))
+    raise typer.Exit(0 if metrics.is_good else 1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""Many hours on many workers: the plan on paper, its simulation, and the measured scaling on Ray.
+"""Many hours of audio on many workers: an estimate, a simulation, and the scaling measured on Ray.
 
-    python -m separate.evals.bench.scaling                 # paper beside simulation: docs/scale.md
-    python -m separate.evals.bench.scaling --measure       # one worker against two, one thread each
+    python evals/load/scaling.py                 # estimate beside simulation: docs/scale.md
+    python evals/load/scaling.py --measure       # one worker against two, one thread each
 
-Comes in: hours of audio, speed of a worker, links. Goes out: time, cost, traffic, and what is full
-first.
+The estimate and the simulation return time, cost, traffic, and the resource that is full first.
 """
 
 import heapq
@@ -26,8 +25,8 @@ _PODCAST_SHARE = 0.02  # of the files; about a fifth of the hours
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is computed where. The defaults are assumptions but for the speed, see docs/scale.md."""
+class Cluster:
+    """Work and resources. All defaults but the speed are assumptions, see docs/scale.md."""
 
     hours: float = 100_000.0  # of audio
     workers: int = 100
@@ -49,10 +48,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How long it takes."""
+    """Duration of the work, and how busy each resource is."""
 
     seconds: float
-    full: str  # what is busy all the time: workers, link or driver
+    full: str  # the resource that is busy all the time: workers, link or driver
     workers_busy: float  # part of the time, 0..1
     link_busy: float
     driver_busy: float
@@ -62,8 +61,8 @@ def lengths(hours: float, seed: int = 1) -> list[float]:
     """Draw lengths of files in seconds, longest first: songs, and some podcasts.
 
     Args:
-        hours: How much in all, at least.
-        seed: Of the draw.
+        hours: Least sum of the lengths.
+        seed: Seed of the draw.
     """
     draw = random.Random(seed)
     drawn, left = [], hours * 3600
@@ -74,20 +73,20 @@ def lengths(hours: float, seed: int = 1) -> list[float]:
     return sorted(drawn, reverse=True)
 
 
-def on_paper(plan: Plan, files: int) -> Outcome:
-    """Divide: what is full first decides.
+def on_paper(cluster: Cluster, files: int) -> Outcome:
+    """Estimate the duration from the resource that is full first.
 
     Args:
-        plan: What is computed where.
-        files: How many files the hours are in.
+        cluster: Work and resources.
+        files: Number of files that the hours are in.
     """
-    audio = plan.hours * 3600
-    traffic = audio * plan.traffic_bytes_per_second
-    each = audio / plan.speed + traffic / plan.worker_bytes_per_second
+    audio = cluster.hours * 3600
+    traffic = audio * cluster.traffic_bytes_per_second
+    each = audio / cluster.speed + traffic / cluster.worker_bytes_per_second
     needs = {
-        "workers": plan.start_seconds + each / plan.workers,
-        "link": traffic / plan.link_bytes_per_second,
-        "driver": files * plan.driver_seconds,
+        "workers": cluster.start_seconds + each / cluster.workers,
+        "link": traffic / cluster.link_bytes_per_second,
+        "driver": files * cluster.driver_seconds,
     }
     full = max(needs, key=lambda name: needs[name])
     seconds = needs[full]
@@ -95,24 +94,24 @@ def on_paper(plan: Plan, files: int) -> Outcome:
     return Outcome(seconds, full, busy["workers"], busy["link"], busy["driver"])
 
 
-def simulate(plan: Plan, files: list[float]) -> Outcome:
-    """Let every worker fetch, compute and put file after file.
+def simulate(cluster: Cluster, files: list[float]) -> Outcome:
+    """Simulate workers that each fetch, compute and put file after file.
 
     Transfers share the link evenly, none faster than a worker's own; the driver takes one record
     after another.
 
     Args:
-        plan: What is computed where.
+        cluster: Work and resources.
         files: Lengths in seconds, in the order they are begun.
     """
     waiting = iter(files)
-    timed = [(plan.start_seconds, worker, 0.0, "idle") for worker in range(plan.workers)]
+    timed = [(cluster.start_seconds, worker, 0.0, "idle") for worker in range(cluster.workers)]
     moving: list[tuple[float, int, float, str]] = []  # until `passed` has reached the first
     passed = 0.0  # bytes that a transfer has moved that goes on since the beginning
     now = driver_free = computing = moved = 0.0
     while timed or moving:
-        share = plan.link_bytes_per_second / max(1, len(moving))
-        rate = min(plan.worker_bytes_per_second, share)
+        share = cluster.link_bytes_per_second / max(1, len(moving))
+        rate = min(cluster.worker_bytes_per_second, share)
         arrival = now + (moving[0][0] - passed) / rate if moving else math.inf
         then = min(arrival, timed[0][0] if timed else math.inf)
         passed += rate * (then - now)
@@ -125,39 +124,39 @@ def simulate(plan: Plan, files: list[float]) -> Outcome:
         if state == "idle":
             length = next(waiting, 0.0)
             if length:
-                size = length * plan.input_bytes_per_second
+                size = length * cluster.input_bytes_per_second
                 heapq.heappush(moving, (passed + size, worker, length, "fetched"))
         elif state == "fetched":
-            computing += length / plan.speed
-            heapq.heappush(timed, (now + length / plan.speed, worker, length, "computed"))
+            computing += length / cluster.speed
+            heapq.heappush(timed, (now + length / cluster.speed, worker, length, "computed"))
         elif state == "computed":
-            size = length * plan.outputs * plan.output_bytes_per_second
+            size = length * cluster.outputs * cluster.output_bytes_per_second
             heapq.heappush(moving, (passed + size, worker, length, "put"))
         else:  # the driver takes the record, and then gives the worker its next file
-            driver_free = max(now, driver_free) + plan.driver_seconds
+            driver_free = max(now, driver_free) + cluster.driver_seconds
             heapq.heappush(timed, (driver_free, worker, 0.0, "idle"))
     busy = {
-        "workers": computing / (plan.workers * now),
-        "link": moved / plan.link_bytes_per_second / now,
-        "driver": len(files) * plan.driver_seconds / now,
+        "workers": computing / (cluster.workers * now),
+        "link": moved / cluster.link_bytes_per_second / now,
+        "driver": len(files) * cluster.driver_seconds / now,
     }
     full = max(busy, key=lambda name: busy[name])
     return Outcome(now, full, busy["workers"], busy["link"], busy["driver"])
 
 
-def table(plan: Plan, counts: list[int]) -> list[str]:
-    """Return rows of Markdown: paper beside simulation for each number of workers."""
-    files = lengths(plan.hours)
-    plan = replace(plan, hours=sum(files) / 3600)
+def table(cluster: Cluster, counts: list[int]) -> list[str]:
+    """Return rows of Markdown: estimate beside simulation for each number of workers."""
+    files = lengths(cluster.hours)
+    cluster = replace(cluster, hours=sum(files) / 3600)
     rows = [
         "| workers | on paper | simulated | differs by | full | workers compute | link | driver"
         " | core cost |",
         "| ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     for count in counts:
-        wanted = replace(plan, workers=count)
+        wanted = replace(cluster, workers=count)
         paper, played = on_paper(wanted, len(files)), simulate(wanted, files)
-        cost = count * played.seconds / 3600 * plan.dollars_per_worker_hour
+        cost = count * played.seconds / 3600 * cluster.dollars_per_worker_hour
         rows.append(
             f"| {count} | {_span(paper.seconds)} | {_span(played.seconds)}"
             f" | {100 * (played.seconds / paper.seconds - 1):+.1f} % | {played.full}"
@@ -172,12 +171,12 @@ def _span(seconds: float) -> str:
     return f"{hours / 24:,.1f} days" if hours > 48 else f"{hours:,.1f} h"
 
 
-def saturating_workers(plan: Plan) -> tuple[int, int]:
-    """Return how many workers fill the link, and how many the driver."""
-    cycle = 1 / plan.speed + plan.traffic_bytes_per_second / plan.worker_bytes_per_second
-    link = plan.link_bytes_per_second / (plan.traffic_bytes_per_second / cycle)
+def saturating_workers(cluster: Cluster) -> tuple[int, int]:
+    """Return the numbers of workers at which the link and the driver are full."""
+    cycle = 1 / cluster.speed + cluster.traffic_bytes_per_second / cluster.worker_bytes_per_second
+    link = cluster.link_bytes_per_second / (cluster.traffic_bytes_per_second / cycle)
     files = lengths(1000)
-    driver = statistics.mean(files) * cycle / plan.driver_seconds
+    driver = statistics.mean(files) * cycle / cluster.driver_seconds
     return math.floor(link), math.floor(driver)
 
 
@@ -185,21 +184,17 @@ def measure(files: int, seconds: float, rounds: int) -> dict[int, list[float]]:
     """Run the real model on a local Ray with one worker and with two, alternating.
 
     Args:
-        files: How many, for each worker.
-        seconds: Length of each, made of the bundled example again and again.
-        rounds: How often.
+        files: Number of files for each worker.
+        seconds: Length of each file: the bundled example, repeated.
+        rounds: Number of runs with each number of workers.
 
     Returns:
-        Times real time of all workers together by their number, without starting and loading:
-        from the moment that each has finished a file.
+        Speed (times real time) of all workers together by their number, without start and loading:
+        from the moment at which each worker has finished a file.
     """
     import numpy as np
 
     from separate import example_path, read_audio, write_audio
-    from separate.batch.ray_cluster import RayOptions
-    from separate.batch.separation import run_batch
-    from separate.batch.task import make_task
-    from separate.settings import Settings
 
     rates: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory(prefix="separate-scaling-") as folder:
@@ -212,43 +207,54 @@ def measure(files: int, seconds: float, rounds: int) -> dict[int, list[float]]:
             write_audio(inputs[-1], long, rate)
         for _ in range(rounds):
             for workers, measured in rates.items():
-                times: list[float] = []
-                out = Path(folder, "out")
-                task = make_task(out, Settings(threads=1), stems=True)
-                result = run_batch(
-                    inputs[: workers * files],
-                    task,
-                    ray=RayOptions(workers=workers),
-                    on_record=lambda record, is_old, times=times: times.append(time.monotonic()),
-                )
-                assert not result.failed, result.failed[0].error
-                shutil.rmtree(out)
+                times = _finish_times(inputs[: workers * files], Path(folder, "out"), workers)
                 counted = len(times) - workers
                 measured.append(counted * seconds / (times[-1] - times[workers - 1]))
     return rates
 
 
+def _finish_times(inputs: list[Path], out: Path, workers: int) -> list[float]:
+    """Separate files on a local Ray; return the times at which each is finished."""
+    from separate.batch.ray_cluster import RayOptions
+    from separate.batch.separation import run_batch
+    from separate.batch.task import make_task
+    from separate.settings import Settings
+
+    times: list[float] = []
+
+    def on_record(record: object, is_old: bool) -> None:
+        times.append(time.monotonic())
+
+    task = make_task(out, Settings(threads=1), stems=True)
+    result = run_batch(inputs, task, ray=RayOptions(workers=workers), on_record=on_record)
+    assert not result.failed, result.failed[0].error
+    shutil.rmtree(out)
+    return times
+
+
 def main(
-    hours: Annotated[float, typer.Option(min=1, help="Of audio.")] = 100_000.0,
+    hours: Annotated[float, typer.Option(min=1, help="Hours of audio.")] = 100_000.0,
     workers: Annotated[str, typer.Option(help="Numbers of workers, with commas.")] = "1,10,100",
-    speed: Annotated[float, typer.Option(min=0.1, help="Of a worker, x real time.")] = Plan.speed,
-    dollars: Annotated[float, typer.Option(min=0, help="Of a worker an hour.")] = 0.04,
+    speed: Annotated[
+        float, typer.Option(min=0.1, help="Speed of a worker, x real time.")
+    ] = Cluster.speed,
+    dollars: Annotated[float, typer.Option(min=0, help="Price of a worker an hour.")] = 0.04,
     measured: Annotated[bool, typer.Option("--measure", help="Measure 1 and 2 workers.")] = False,
-    files: Annotated[int, typer.Option(min=2, help="To measure: files a worker.")] = 10,
-    seconds: Annotated[float, typer.Option(min=1, help="To measure: length of each.")] = 60.0,
-    rounds: Annotated[int, typer.Option(min=1, help="To measure: how often.")] = 3,
+    files: Annotated[int, typer.Option(min=2, help="With --measure: files a worker.")] = 10,
+    seconds: Annotated[float, typer.Option(min=1, help="With --measure: length of each.")] = 60.0,
+    rounds: Annotated[int, typer.Option(min=1, help="With --measure: number of rounds.")] = 3,
 ) -> None:
-    """Plan on paper beside its simulation; with --measure the scaling of the Ray path."""
+    """Print an estimate beside its simulation; with --measure, measure the scaling on Ray."""
     if measured:
         rates = measure(files, seconds, rounds)
         one, two = (statistics.median(rates[count]) for count in (1, 2))
         print(f"1 worker {one:.1f} x real time, 2 workers {two:.1f} x; one thread each")
         print(f"efficiency {two / (2 * one):.2f} (medians of {rounds}; all: {rates})")
         return
-    plan = Plan(hours=hours, speed=speed, dollars_per_worker_hour=dollars)
-    print("\n".join(table(plan, [int(part) for part in workers.split(",")])))
-    link, driver = saturating_workers(plan)
-    traffic = hours * 3600 * plan.traffic_bytes_per_second / 1e12
+    cluster = Cluster(hours=hours, speed=speed, dollars_per_worker_hour=dollars)
+    print("\n".join(table(cluster, [int(part) for part in workers.split(",")])))
+    link, driver = saturating_workers(cluster)
+    traffic = hours * 3600 * cluster.traffic_bytes_per_second / 1e12
     print(f"\nTraffic {traffic:.1f} TB. The link is full with {link} workers, the driver with"
           f" {driver}.")  # fmt: skip
 
