@@ -44,6 +44,88 @@ def cache(
 
 
 @data_app.command()
+def mixtures(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Unpacked packages, or folders of recordings.")
+    ],
+    tagger: Annotated[
+        str, typer.Option(help="AudioSet's tagger: efficientat-mn04, or a .pt file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; resumed there.")],
+    licence: Annotated[str, typer.Option(help="Licence where there is no copyright file.")] = "",
+    licences: Annotated[str, typer.Option(help="Licence classes to keep.")] = "free,sharealike",
+    window: Annotated[float, typer.Option(help="Length of a window, 6 to 12 s.")] = 10.0,
+    shortest: Annotated[float, typer.Option(help="Shortest recording, in seconds.")] = 20.0,
+) -> None:
+    """Cache recordings without stems as windows, with what surely sounds in each; see docs/data.md.
+
+    Folders and archives (.zip, .pk3) are searched. scripts/fetch_mixtures.sh fetches packages.
+    """
+    from separate.corpus.mixtures.build import MixtureSettings, build_mixtures
+    from separate.corpus.mixtures.clues import ClueFinder
+
+    try:
+        settings = MixtureSettings(
+            window_seconds=window, shortest_seconds=shortest, licences=tuple(licences.split(","))
+        )
+        finder = ClueFinder(tagger)
+        report = build_mixtures(folders, out, finder, settings, licence=licence, on_progress=_show)
+    except SeparateError as error:
+        _fail(error)
+    typer.echo(
+        f"\n{report.written} recordings written to {out}, {report.present} were there,"
+        f" {report.short} too short, {report.doubles} double"
+    )
+    for line in report.left_out:
+        typer.echo(f"left out: {line}", err=True)
+    for line in report.skipped:
+        typer.echo(f"skipped: {line}", err=True)
+    if report.skipped:
+        raise typer.Exit(1)
+
+
+@data_app.command(name="check-labels")
+def check_labels(
+    tagger: Annotated[str, typer.Option(help="AudioSet's tagger, as for `mixtures`.")],
+    songs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of cached songs with stems.")
+    ] = None,
+    measured: Annotated[
+        Path | None, typer.Option(help="File (.npz) that keeps what was measured, or holds it.")
+    ] = None,
+    corpus: Annotated[
+        list[Path] | None, typer.Option(help="Corpus of `mixtures` whose shares count; repeat.")
+    ] = None,
+    fit: Annotated[
+        Path | None, typer.Option(help="Write the rule with its thresholds to this file.")
+    ] = None,
+) -> None:
+    """Fit the labels of `mixtures` on songs with stems; print precision and recall by threshold."""
+    from separate.corpus.mixtures.clues import ClueFinder
+    from separate.corpus.mixtures.known import Known, measure_songs
+    from separate.corpus.mixtures.labels import fit_rule, table
+    from separate.corpus.sources.licences import CLASSES
+    from separate.train.data.folders import load_corpus
+    from separate.train.data.recordings import clues_in
+
+    try:
+        if measured is not None and measured.exists():
+            known = Known.load(measured)
+        else:
+            found = load_corpus(songs or [], CLASSES).songs
+            known = measure_songs(found, ClueFinder(tagger), on_progress=_show)
+            if measured is not None:
+                known.save(measured)
+        rule, likelihoods = fit_rule(known, clues_in(corpus) if corpus else None)
+    except SeparateError as error:
+        _fail(error)
+    typer.echo(table(known, likelihoods, rule))
+    if fit is not None:
+        rule.save(fit)
+        typer.echo(f"\nwritten to {fit}")
+
+
+@data_app.command()
 def render(
     out: Annotated[Path, typer.Option("--out", help="Folder to write to; a run is resumed there.")],
     hours: Annotated[float, typer.Option(help="How much to render.")] = 1.0,
@@ -104,8 +186,14 @@ def list_sources(
 def list_corpus(folder: Annotated[Path, typer.Argument(help="Folder of cached audio.")]) -> None:
     """Print hours, size and licence classes of a corpus, by source and by label."""
     from separate.corpus.sources.listing import summarise
+    from separate.train.data import recordings
 
     try:
+        described = any(next(folder.rglob(name), None) for name in ("song.json", "clips.json"))
+        if next(folder.rglob("mixture.json"), None):
+            typer.echo(recordings.summarise(folder) + "\n" * described)
+            if not described:
+                return
         typer.echo(summarise(folder))
     except SeparateError as error:
         _fail(error)

@@ -1,0 +1,1 @@
+"""Recordings without stems as training data: windows with what surely sounds and what does not."""
