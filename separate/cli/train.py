@@ -43,13 +43,23 @@ def supervised(
     teacher: Annotated[
         str | None, typer.Option(help="Model whose masks are learned beside the truth.")
     ] = None,
+    background: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of examples on a real recording that lacks the stems it is mixed with; for"
+            " corpora of `separate data mixtures`.",
+        ),
+    ] = 0.0,
 ) -> None:
     """Mix and separate: learn from songs with stems and from labelled clips."""
     from separate.train.data.mixing import MixConfig
 
     mix = MixConfig(
-        frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed, real=real
-    )
+        frames=whole_blocks(frames), queries=queries, joined=joined, speed=speed, real=real,
+        background=background,
+    )  # fmt: skip
     shared.start("supervised", mix=mix, teacher=teacher)
 
 

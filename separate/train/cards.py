@@ -12,7 +12,7 @@ _LICENCES = ("MIT", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "research use only")
 
 
 def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
-    """List songs by origin and licence class, then clips, each with the credits it asks for."""
+    """List songs, recordings and clips by licence class, each with the credits it asks for."""
     rows: list[dict[str, Any]] = []
     groups = sorted({(song.rendered, song.licence_class) for song in corpus.songs})
     for rendered, licence in groups:
@@ -30,6 +30,20 @@ def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
                 "hours": round(sum(song.samples for song in songs) / 44100 / 3600, 2),
                 "licence_class": licence,
                 "credits": _credits(songs),
+            }
+        )
+    for licence in sorted({mixture.licence_class for mixture in corpus.mixtures}):
+        recordings = [m for m in corpus.mixtures if m.licence_class == licence]
+        seconds = sum(len(mixture.audio) for mixture in recordings) / 44100
+        rows.append(
+            {
+                "dataset": "recordings without stems",
+                "split": "train",
+                "songs": [],
+                "count": len(recordings),
+                "hours": round(seconds / 3600, 2),
+                "licence_class": licence,
+                "credits": sorted({mixture.source for mixture in recordings}),
             }
         )
     if corpus.clips:
@@ -54,6 +68,7 @@ def licence_of(corpus: Corpus, *starts: str) -> str:
     """
     classes = {song.licence_class for song in corpus.songs}
     classes |= {licence for licence, _ in corpus.clip_licences.values()}
+    classes |= {mixture.licence_class for mixture in corpus.mixtures}
     needed = max((LICENCE_CLASSES.index(name) for name in classes), default=0)
     for start in starts:
         if start not in _LICENCES:

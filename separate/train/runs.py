@@ -61,6 +61,8 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     torch.backends.cudnn.benchmark = True  # examples have one size
     corpus = load_corpus(plan.folders, plan.licences, exclude=plan.dev)
     say(f"{len(corpus.songs)} songs, {corpus.hours:.2f} h, {len(corpus.clips)} labels of clips")
+    if corpus.mixtures:
+        say(f"{len(corpus.mixtures)} recordings without stems")
     if corpus.barred:
         names = _some(corpus.barred)
         say(f"{len(corpus.barred)} songs and labels left out for their licences: {names}")

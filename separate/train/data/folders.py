@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from separate.errors import DataError
+from separate.queries.vocabulary import STEMS
+from separate.train.data.recordings import Mixture, load_mixtures
 
 LICENCE_CLASSES = ("free", "sharealike", "nc", "research")
 
@@ -46,6 +48,7 @@ class Corpus:
     clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
     skipped: tuple[str, ...] = ()  # what was damaged, a line each: folder and reason
     barred: tuple[str, ...] = ()  # songs, and labels of clips, of other licences than allowed
+    mixtures: tuple[Mixture, ...] = ()  # recordings without stems
 
     @property
     def hours(self) -> float:
@@ -58,18 +61,19 @@ def load_corpus(
     licences: Iterable[str] = ("free", "sharealike"),
     exclude: Iterable[str] = (),
 ) -> Corpus:
-    """Map every song and clip below some folders that the licences allow.
+    """Map every song, clip and recording below some folders that the licences allow.
 
     What is damaged is left out and named in the corpus: one bad song among thousands ends no run.
 
     Args:
-        folders: Folders of cached songs (`song.json` + `<label>.npy`) or clips (`clips.json`).
+        folders: Folders of cached songs (`song.json` + `<label>.npy`), clips (`clips.json`), or
+            recordings without stems (`mixture.json`).
         licences: Licence classes to use.
         exclude: Names of songs to leave out, the development songs for instance.
 
     Raises:
-        DataError: Nothing usable was found, or a licence class is unknown; the message says what
-            lies there instead.
+        DataError: Nothing usable was found, a recording is damaged, or a licence class is
+            unknown; the message says what lies there instead.
     """
     allowed, excluded = set(licences), set(exclude)
     if unknown := allowed - set(LICENCE_CLASSES):
@@ -106,9 +110,10 @@ def load_corpus(
             for label, (licence, items) in found.items():
                 clips[label] = clips.get(label, ()) + items
                 clip_licences[label] = licence
-    if not songs and not clips:
+    mixtures = load_mixtures(folders, allowed)
+    if not songs and not clips and not mixtures:
         raise DataError(_nothing_in(folders, sorted(allowed), skipped))
-    return Corpus(tuple(songs), clips, clip_licences, tuple(skipped), tuple(barred))
+    return Corpus(tuple(songs), clips, clip_licences, tuple(skipped), tuple(barred), mixtures)
 
 
 def _nothing_in(folders: Sequence[Path], licences: Sequence[str], skipped: Sequence[str]) -> str:
@@ -202,3 +207,23 @@ def cached_folder(folder: Path, cache: Path, log: Callable[[str], None] = print)
     for line in report.skipped:
         log(f"skipped: {line}")
     return cache
+
+
+def families(songs: Sequence[Song]) -> tuple[str, ...]:
+    """Return what a mixture of several songs is made of: their stems, or voices and backings."""
+    present = {parent for song in songs for parent in song.parents.values()}
+    return STEMS if present & set(STEMS[1:]) else ("vocals", "rest")
+
+
+def song_weights(songs: Sequence[Song], real: float) -> np.ndarray:
+    """Probability of each song: by length and by how many families can be asked for.
+
+    Real songs get their share of it, rendered ones the rest.
+    """
+    known = [len({p for p in song.parents.values() if p in STEMS}) for song in songs]
+    weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)
+    rendered = np.array([song.rendered for song in songs], dtype=bool)
+    for group, share in ((rendered, 1 - real), (~rendered, real)):
+        if group.any():
+            weights[group] *= share / weights[group].sum()
+    return weights / weights.sum() if len(weights) else weights

@@ -20,7 +20,8 @@ from torch import Tensor
 from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
 from separate.train.audio_cache import Memory
-from separate.train.data.folders import Clip, Corpus, Song
+from separate.train.data.backgrounds import Backgrounds, levelled
+from separate.train.data.folders import Clip, Corpus, Song, families, song_weights
 from separate.train.data.phrases import JOINED
 
 SAMPLE_RATE = 44100
@@ -51,6 +52,7 @@ class MixConfig:
     aligned: float = 0.5  # probability that all stems come from the same song and time
     clips: float = 0.15  # probability of a mixture of clips alone
     event: float = 0.1  # probability that a clip is laid over a song
+    background: float = 0.0  # probability of a real recording that lacks the stems it is mixed with
     fine: float = 0.3  # probability of a fine label instead of its stem family
     absent: float = 0.05  # probability that a query names something that is not there
     gain_db: float = 6.0  # each source's gain, +-, on top of the song's own balance
@@ -119,8 +121,9 @@ class Mixer:
         self.memory = Memory(self.device)
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
-        self.song_weights = _balance(corpus.songs, config.real)
-        self.families = _families(corpus.songs)
+        self.song_weights = song_weights(corpus.songs, config.real)
+        self.families = families(corpus.songs)
+        self.backgrounds = Backgrounds(corpus.mixtures)
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
 
@@ -161,7 +164,10 @@ class Mixer:
             count = min(int(rng.integers(2, 4)), len(self.corpus.clips))
             labels = rng.choice(sorted(self.corpus.clips), size=count, replace=False)
             return [self.clip(rng, str(label)) for label in labels]
-        if rng.random() < config.aligned:
+        sources = self._on_background(rng)
+        if sources:
+            pass
+        elif rng.random() < config.aligned:
             sources = self.song_window(rng, self.song(rng), set(STEMS) | {"rest"})
         else:
             sources = []
@@ -170,6 +176,24 @@ class Mixer:
         if has_clips and rng.random() < config.event:
             sources.append(self.clip(rng, str(rng.choice(sorted(self.corpus.clips)))))
         return sources
+
+    def _on_background(self, rng: np.random.Generator) -> list[Source]:
+        """Choose a real recording and stems that it lacks; nothing where none is asked for."""
+        config, mined = self.config, self.backgrounds
+        if not (config.background and mined.windows and rng.random() < config.background):
+            return []
+        found = mined.draw(rng, self.length(rng))
+        kept = [family for family in found.lacking if rng.random() >= config.drop]
+        stems = [
+            source
+            for family in kept or found.lacking
+            for source in self.song_window(rng, self.song(rng, family), {family})
+        ]
+        if not stems:  # no song has such
+            return []
+        audio = self.read(found.recording, found.start, found.length)
+        audio = levelled(audio, [source.audio for source in stems], rng)
+        return [*stems, Source(found.label, found.label, audio)]
 
     def song(self, rng: np.random.Generator, parent: str | None = None) -> Song:
         """Choose a song, one with a family where that is named."""
@@ -187,7 +211,7 @@ class Mixer:
         kept = {p for p in present if p == "rest" or rng.random() >= self.config.drop}
         if not kept - {"rest"}:  # something must be left to ask for
             kept = set(present)
-        length = self._length(rng)
+        length = self.length(rng)
         names = [label for label, parent in song.parents.items() if parent in kept]
         start = 0
         for _ in range(_TRIES):
@@ -198,14 +222,14 @@ class Mixer:
             ):
                 break
         return [
-            Source(name, song.parents[name], self._read(song.stems[name], start, length))
+            Source(name, song.parents[name], self.read(song.stems[name], start, length))
             for name in names
         ]
 
     def clip(self, rng: np.random.Generator, label: str) -> Source:
         """Fill a window with a label's clips, one after another with gaps."""
         items: tuple[Clip, ...] = self.corpus.clips[label]
-        length = self._length(rng)
+        length = self.length(rng)
         audio = torch.zeros(2, length, device=self.device)
         position = int(rng.integers(0, length // 4))
         while position < length:
@@ -217,13 +241,14 @@ class Mixer:
         level = audio.square().mean().sqrt() + 1e-6
         return Source(label, label, audio * (0.05 / level))
 
-    def _length(self, rng: np.random.Generator) -> int:
+    def length(self, rng: np.random.Generator) -> int:
         """Samples to read for a window, half of the time at another speed and pitch."""
         if not self.config.speed or rng.random() >= 0.5:
             return self.samples
         return round(self.samples * (1 + self.config.speed * float(rng.uniform(-1, 1))))
 
-    def _read(self, stem: np.ndarray, start: int, length: int) -> Tensor:
+    def read(self, stem: np.ndarray, start: int, length: int) -> Tensor:
+        """Read a stretch `(2, samples)` and bring it to the window's length."""
         window = self.memory.read(stem, start, start + length)
         if window.shape[1] < length:
             window = torch.nn.functional.pad(window, (0, length - window.shape[1]))
@@ -309,23 +334,3 @@ def _sum(spectra: Tensor, which: Sequence[int]) -> Tensor:
     if not which:
         return torch.zeros_like(spectra[0])
     return reduce(torch.add, [spectra[i] for i in which])
-
-
-def _families(songs: Sequence[Song]) -> tuple[str, ...]:
-    """Return what a mixture of several songs is made of: their stems, or voices and backings."""
-    present = {parent for song in songs for parent in song.parents.values()}
-    return STEMS if present & set(MUSIC) else ("vocals", "rest")
-
-
-def _balance(songs: Sequence[Song], real: float) -> np.ndarray:
-    """Probability of each song: by length and by how many families can be asked for.
-
-    Real songs get their share of it, rendered ones the rest.
-    """
-    known = [len({p for p in song.parents.values() if p in STEMS}) for song in songs]
-    weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)
-    rendered = np.array([song.rendered for song in songs], dtype=bool)
-    for group, share in ((rendered, 1 - real), (~rendered, real)):
-        if group.any():
-            weights[group] *= share / weights[group].sum()
-    return weights / weights.sum() if len(weights) else weights
