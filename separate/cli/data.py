@@ -84,6 +84,38 @@ def mixtures(
         raise typer.Exit(1)
 
 
+@data_app.command()
+def estimates(
+    corpora: Annotated[list[Path], typer.Argument(help="Folders that `mixtures` wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of songs; resumed there.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The teacher, name or path.")],
+    agreement: Annotated[
+        float, typer.Option(help="SDR in dB at which two views of a window must agree.")
+    ] = 12.0,
+    licences: Annotated[str, typer.Option(help="Licence classes.")] = "free,sharealike",
+    device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Separate recordings by a teacher; cache as songs the windows that it is sure of."""
+    from separate.backends.masking import open_model
+    from separate.corpus.mixtures.estimates import EstimateSettings, Teacher, estimate_songs
+    from separate.models import registry
+    from separate.settings import Settings
+    from separate.weights.store import models_dir
+
+    try:
+        settings = EstimateSettings(agreement_db=agreement, licences=tuple(licences.split(",")))
+        card = registry.read_card(registry.find(model, [models_dir()]).with_suffix(".json"))
+        opened = open_model(model, Settings(share=True, device=device))
+        teacher = Teacher(opened, card.name, card.licence)
+        report = estimate_songs(corpora, out, teacher, settings, _show)
+    except SeparateError as error:
+        _fail(error)
+    typer.echo(
+        f"\n{report.songs} songs, {report.seconds / 3600:.2f} of {report.seen_seconds / 3600:.2f}"
+        f" hours, written to {out}"
+    )
+
+
 @data_app.command(name="check-labels")
 def check_labels(
     tagger: Annotated[str, typer.Option(help="AudioSet's tagger, as for `mixtures`.")],
