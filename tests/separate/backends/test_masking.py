@@ -66,8 +66,9 @@ class Fixed(MaskModel):
         return list(self.kept) or super().claims(prepared)
 
     def found(self, stereo: Tensor, rest: Sequence[bool] = ()) -> Tensor:
-        flags = list(rest) or [False] * len(self.given)
-        queries = [PreparedQuery(at, is_rest=flag) for at, flag in enumerate(flags)]
+        queries = [PreparedQuery(at) for at in range(len(self.given))]
+        if rest:
+            queries = [PreparedQuery(at, is_rest=flag) for at, flag in enumerate(rest)]
         return self.separate(stereo, queries)
 
 
@@ -99,6 +100,9 @@ def test_magnitudes_are_those_of_the_padded_window() -> None:
     ]
     model.found(stereo)
     torch.testing.assert_close(seen[0], spectrum(stereo).abs(), atol=1e-4, rtol=1e-4)
+    model.found(stereo[:, : 63 * 1024])
+    model.found(stereo[:, : 63 * 1024 + 1])
+    assert [magnitude.shape for magnitude in seen[1:]] == [(2, 64, BINS), (2, 128, BINS)]
 
 
 def test_free_queries_claim_the_largest_of_their_masks() -> None:
@@ -194,6 +198,8 @@ def test_what_a_query_leaves_out_is_taken_out_of_its_mask() -> None:
     left = whole * ((1 - part) * (1 - more)) ** 2
     expected = [masked(stereo, left), masked(stereo, other)]
     check(found, [*expected, masked(stereo, torch.maximum(left, other))])
+    found = model.separate(stereo, [PreparedQuery(0, (1,), (True,))])
+    check(found, [masked(stereo, whole * (1 - part))] * 2)
 
 
 # The ways from a network's output to masks.
@@ -345,11 +351,16 @@ def test_waveform_stems_are_the_networks_outputs_by_name() -> None:
         assert (grid.window_samples, grid.overlap_samples) == (samples, overlap)
 
 
-def test_a_network_that_does_not_separate_is_refused() -> None:
+def test_a_network_that_does_not_separate_is_refused(default: MaskModel) -> None:
     with pytest.raises(QueryError, match="mine"):
         wrap(nn.Linear(1, 1), card("linear"), Settings())
     with pytest.raises(CheckpointError):
         open_model("nothing of this name", Settings())
+    small = SmallUNet(SmallUNetConfig(widths=(2,) * 6, film_dim=4))
+    for net in (default.net.net, small):
+        other = Card("mine", "query-unet", "", {}, "", query_encoder="of this name")
+        with pytest.raises(QueryError, match="no query net 'of this name'"):
+            wrap(net, other, Settings())
 
 
 def test_all_that_a_card_says_reaches_the_record(default: MaskModel) -> None:
