@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from separate import Separator, Settings, example_path, read_audio
-from separate.backends.masking import wrap
+from separate.backends.masking import open_model, wrap
 from separate.models.bands import to_bands
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
@@ -146,12 +146,12 @@ def mask_after(model: Any, corrupt: Corrupt, known: dict[float, Tensor] | None =
         corrupt: The change.
         known: Masks that were found before, by the sum of the magnitudes; filled here.
     """
-    original, known = model.mask, {} if known is None else known
+    original, known = type(model).mask, {} if known is None else known
 
     def mask(magnitude: Tensor, wanted: list[object]) -> list[Callable[[slice], Tensor]]:
         key = float(magnitude.sum()) + len(wanted)
         if key not in known:
-            found = [each(slice(None)) for each in original(magnitude, wanted)]
+            found = [each(slice(None)) for each in original(model, magnitude, wanted)]
             known[key] = torch.stack([each.expand(2, -1, -1) for each in found])
         return [lambda frames, each=each: each[:, frames] for each in corrupt(known[key], None)]
 
@@ -189,10 +189,15 @@ def summed(corrupt: Corrupt) -> Found:
 
 
 def _by_default(corrupt: Corrupt, mixture: np.ndarray, names: Sequence[str], share: bool) -> Sounds:
-    separator = Separator(Settings(threads=1, share=share))
-    (model,) = separator.models
+    settings = Settings(threads=1, share=share)
+    model = _default_model(settings)
     mask_after(model, corrupt, _KNOWN)
-    return _separated(model, mixture, names, separator.settings)
+    return _separated(model, mixture, names, settings)
+
+
+@cache
+def _default_model(settings: Settings) -> Any:
+    return open_model("default", settings)
 
 
 def with_sound() -> tuple[np.ndarray, Sounds]:
@@ -206,14 +211,18 @@ def with_sound() -> tuple[np.ndarray, Sounds]:
 def _spleeter(corrupt: Corrupt, settings: Settings) -> tuple[Any, np.ndarray, dict]:
     mixture, truth = with_sound()
     oracle = Oracle([truth[name] for name in STEMS])
-    with torch.device("meta"):  # its weights are never read
-        net = Spleeter(SpleeterConfig(STEMS))
-    cascade = wrap(net, _card("spleeter"), settings)
+    cascade = _spleeter_model(settings)
     oracle.step = cascade.grid(settings).step_samples
     source = cascade.source
     source.net = lambda magnitude: oracle.magnitudes(magnitude.shape[2])[None, ..., :1024]
     mask_after(source, corrupt)
     return cascade, mixture, truth
+
+
+@cache
+def _spleeter_model(settings: Settings) -> Any:
+    with torch.device("meta"):  # its weights are never read
+        return wrap(Spleeter(SpleeterConfig(STEMS)), _card("spleeter"), settings)
 
 
 def _names(corrupt: Corrupt) -> list[str]:
