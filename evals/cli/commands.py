@@ -1,7 +1,6 @@
-"""`separate eval ...` and `separate bench`: the commands, each a function of a module of its own.
+"""The commands of `separate eval` and `separate bench`.
 
-In: arguments. Out: tables on the terminal, JSON and HTML files. Heavy imports stand inside the
-commands, so that help answers at once.
+Heavy imports are inside the functions, so that help is printed without delay.
 """
 
 from typing import Annotated
@@ -35,11 +34,11 @@ eval_app.command("report")(result_commands.report_command)
 def bench_command(
     context: typer.Context,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-n", help="Model; repeat for several.")
+        list[str] | None, typer.Option("--model", "-n", help="Model; repeatable.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Of audio.")] = 180.0,
-    runs: Annotated[int, typer.Option(min=1, help="Rounds; runs alternate.")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="Of torch, for all.")] = 2,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of the audio.")] = 180.0,
+    runs: Annotated[int, typer.Option(min=1, help="Rounds; systems alternate.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -55,13 +54,13 @@ def bench_command(
     ] = "30,180",
     out: Out = None,
 ) -> None:
-    """Time our models beside public networks: same audio, same threads, alternating runs."""
+    """Time our models and public networks: same audio, same threads, alternating runs."""
     from separate.evals.bench.run import BenchSettings, bench
     from separate.evals.bench.systems import installed_baselines, our_systems
 
     if context.invoked_subcommand is not None:
         return
-    minutes = tuple(options.numbers("--memory-minutes", memory_minutes)) if memory else ()
+    minutes = tuple(options.read_numbers("--memory-minutes", memory_minutes)) if memory else ()
     systems = [*our_systems(model), *(installed_baselines() if baselines else [])]
     settings = BenchSettings(seconds, runs, threads, minutes, start)
     with options.progress("bench") as on_progress:

@@ -5,79 +5,72 @@ from typing import Annotated
 
 import typer
 
-from separate.evals.cli import options
 from separate.evals.cli.options import (
-    DatasetName,
-    Device,
-    Jobs,
-    Out,
-    Report,
-    Resume,
-    Split,
-    Threads,
+    RUN,
+    EvalOptions,
+    finish,
+    progress,
+    split_list,
+    trained_on,
+    with_options,
 )
 
 
+@with_options("model", "split", "dataset", *RUN, model="default")
 def lyrics_command(
+    options: EvalOptions,
     path: Annotated[
         Path,
         typer.Argument(help="Audio with lyrics beside it, or folders of stems with lyrics.txt."),
     ],
     whisper: Annotated[
-        str | None, typer.Option("--whisper", help="Size or .pt (default: the best here).")
+        str | None, typer.Option(help="Size or .pt file; default: the best one that is installed.")
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-n", help="The separator.")] = "default",
     audio: Annotated[
-        str, typer.Option(help="What Whisper hears: of mixture, vocals, blend; commas.")
+        str, typer.Option(help="Input of Whisper: of mixture, vocals, blend; comma-separated.")
     ] = "mixture,vocals",
     segmentation: Annotated[
-        str, typer.Option(help="Of whisper, rms-vad; commas.")
+        str, typer.Option(help="Of whisper, rms-vad; comma-separated.")
     ] = "whisper,rms-vad",
     by_default: Annotated[
-        bool, typer.Option(help="Also as `separate lyrics` does it with this Whisper.")
+        bool, typer.Option(help="Score the defaults of `separate lyrics` for this Whisper too.")
     ] = True,
     true_stem: Annotated[
-        bool, typer.Option(help="The true vocal stem too, where it is known.")
+        bool, typer.Option(help="Score the true vocal stem too, where it is known.")
     ] = True,
     blend_db: Annotated[float, typer.Option("--blend_db", "--blend-db")] = -12.0,
-    language: Annotated[str | None, typer.Option(help="Default: the data's, else en.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language; default: the data's, else en.")
+    ] = None,
     beam_size: Annotated[int | None, typer.Option("--beam_size", "--beam-size")] = None,
     increment: Annotated[
         float | None,
         typer.Option("--temperature_increment_on_fallback", "--temperature-increment-on-fallback"),
     ] = None,
     song: Annotated[list[str] | None, typer.Option(help="Only this song; repeatable.")] = None,
-    split: Split = None,
-    dataset: DatasetName = None,
-    resume: Resume = False,
-    out: Out = None,
-    report: Report = None,
-    jobs: Jobs = 1,
-    device: Device = "cpu",
-    threads: Threads = None,
 ) -> None:
-    """Score lyrics: each of what Whisper hears with each way to cut it, one Whisper model."""
+    """Score lyrics: each input of Whisper with each segmentation, by one Whisper model."""
     from separate.errors import DataError
     from separate.evals.data.lyrics import find_lyrics_songs
     from separate.evals.metrics.wer import require_alt_eval
-    from separate.evals.tasks.lyrics import DEFAULT, TRUE, LyricsEval, Way, evaluate_lyrics
-    from separate.insides import model_cards
+    from separate.evals.tasks.lyrics import DEFAULT, TRUE, LyricsEval, Route, evaluate_lyrics
+    from separate.evals.tasks.runner import RunOptions
     from separate.lyrics.settings import LyricsSettings
 
-    options.check_resume(resume, out)
+    options.check()
     require_alt_eval()
-    songs = find_lyrics_songs(path, split)
+    songs = find_lyrics_songs(path, options.split)
     if song:
         songs = [item for item in songs if item.name in song]
         if not songs:
             raise DataError(f"{path}: holds no song {', '.join(song)} with lyrics")
-    heard = options.split_list(audio) or []
-    cuts = options.split_list(segmentation) or []
-    ways = [Way(name, cut) for name in heard for cut in cuts]
+    cuts = split_list(segmentation) or []
+    routes = [Route(name, cut) for name in split_list(audio) or [] for cut in cuts]
     if by_default:
-        ways.append(DEFAULT)
+        routes.append(DEFAULT)
     if true_stem and any(item.path.is_dir() for item in songs):
-        ways += [Way("vocals", cut, TRUE) for cut in cuts]
+        routes += [Route("vocals", cut, TRUE) for cut in cuts]
+    model = options.model or "default"
     settings = LyricsSettings(
         whisper=whisper,
         model=model,
@@ -85,21 +78,13 @@ def lyrics_command(
         blend_db=blend_db,
         beam_size=beam_size,
         temperature_increment_on_fallback=increment,
-        device=device,
-        threads=threads,
+        device=options.device,
+        threads=options.threads,
     )
-    for way in ways:  # unknown names fail here, not after the first separation
-        LyricsSettings(audio=way.audio, segmentation=way.segmentation)
-    name, split = options.dataset_name(path, split)
-    trained_on = tuple(entry for card in model_cards(model) for entry in card.trained_on)
-    task = LyricsEval(settings, tuple(ways), dataset or name, split, trained_on)
-    with options.progress(f"{len(songs)} songs") as on_progress:
-        result = evaluate_lyrics(
-            songs, task, out=out, resume=resume, jobs=jobs, on_progress=on_progress
-        )
-    result = options.finish(result, out)
-    if report is not None:
-        from separate.evals.report.lyrics_page import write_lyrics_page
-
-        typer.echo(str(write_lyrics_page(report, result)))
-    options.exit_if_failed(result)
+    for route in routes:  # unknown names fail here, not after the first separation
+        LyricsSettings(audio=route.audio, segmentation=route.segmentation)
+    evaluation = LyricsEval(settings, tuple(routes), *options.place(path), trained_on(model))
+    with progress(f"{len(songs)} songs") as on_progress:
+        run = RunOptions(options.out, options.resume, options.jobs, on_progress)
+        result = evaluate_lyrics(songs, evaluation, run)
+    options.end(finish(result, options.out))

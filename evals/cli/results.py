@@ -1,17 +1,17 @@
-"""`separate eval compare`, `tables` and `report`: result files into differences, Markdown, HTML."""
+"""`separate eval compare`, `tables` and `report`: what is made of result files."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from separate.evals.cli import options
+from separate.evals.cli.options import show
 
 
 def compare_command(
-    result: Annotated[Path, typer.Argument(help="result.json of what is new.")],
-    baseline: Annotated[Path, typer.Argument(help="result.json of what it is held against.")],
-    stem: Annotated[str, typer.Option(help="Which stem.")] = "vocals",
+    result: Annotated[Path, typer.Argument(help="result.json to compare.")],
+    baseline: Annotated[Path, typer.Argument(help="result.json of the baseline.")],
+    stem: Annotated[str, typer.Option(help="Stem to compare.")] = "vocals",
 ) -> None:
     """Show how much better a result is than another, song by song."""
     from separate.evals.report.table import Table, interval, number
@@ -20,7 +20,7 @@ def compare_command(
     difference = compare(read_json(result), read_json(baseline), stem)
     rows = [(song, number(value, 2)) for song, value in difference["songs"].items()]
     rows.append(("mean (95 % interval over songs)", interval(difference, 2)))
-    options.show(Table(f"SDR of {stem}, difference in dB", ("song", "dB"), tuple(rows)).rich())
+    show(Table(f"SDR of {stem}, difference in dB", ("song", "dB"), tuple(rows)).rich())
 
 
 def tables_command(

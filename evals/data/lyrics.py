@@ -1,8 +1,7 @@
-"""Songs with lyrics; comes in: a folder; goes out: songs with their reference text.
+"""Songs with their lyrics as reference text, found in a folder of one of two layouts.
 
-Two layouts: audio files, each with its lyrics beside it under the same name (`.json` or `.lrc` or
-`.srt` with times, or `.txt`); and folders of stems that hold a `lyrics.txt`, whose vocals stem
-is known too.
+Either each audio file has its lyrics beside it under the same name (`.json`, `.lrc` or `.srt` with
+times, or `.txt`), or each song is a folder of stems with a `lyrics.txt`.
 """
 
 import json
@@ -20,7 +19,7 @@ _LANGUAGES = {"english": "en", "german": "de", "french": "fr", "spanish": "es"}
 
 @dataclass(frozen=True)
 class LyricsSong:
-    """A song that can be read when its turn comes."""
+    """A song and its lyrics on disk, not read yet."""
 
     path: Path  # of the audio file, or of the folder of stems
     reference: Path  # of the lyrics
@@ -28,14 +27,14 @@ class LyricsSong:
 
     @property
     def name(self) -> str:
-        """Its title."""
+        """Title."""
         return self.path.name if self.path.is_dir() else self.path.stem
 
     def load(self) -> Song:
         """Read the audio; `references` are empty where only a mixture is known.
 
         Raises:
-            SeparateError: It is damaged.
+            SeparateError: The file is damaged.
         """
         if self.path.is_dir():
             return SongFolder(self.path, self.split).load()
@@ -43,10 +42,10 @@ class LyricsSong:
         return Song(self.name, sample_rate, mixture, {})
 
     def text(self) -> str:
-        """Read the reference, a line a line of the song.
+        """Read the reference, one line for each line of the song.
 
         Raises:
-            DataError: It is unreadable, or holds no words.
+            DataError: The file is unreadable, or holds no words.
         """
         try:
             if self.reference.suffix.lower() in EXTENSIONS:
@@ -60,7 +59,7 @@ class LyricsSong:
         return text.strip()
 
     def language(self) -> str | None:
-        """The code of the language that a JSON names, if any."""
+        """Return the code of the language that a JSON file names, if any."""
         if self.reference.suffix.lower() != ".json":
             return None
         data = json.loads(self.reference.read_text(encoding="utf-8-sig"))
@@ -72,7 +71,7 @@ def find_lyrics_songs(path: Path, split: str | None = None) -> list[LyricsSong]:
     """List the songs of a folder that have lyrics, without reading them.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no such song.
     """
     path = Path(path)
     if not path.is_dir():

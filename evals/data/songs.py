@@ -1,20 +1,20 @@
-"""Songs with their stems; comes in: a folder; goes out: songs, read one at a time.
+"""Songs with their stems: read from a folder, one song at a time.
 
-Two layouts are told apart by what a song's folder holds:
+Two layouts are told apart by the content of a song's folder:
 
 - any stems folder: one audio file a stem; `song.json` maps each file's name to its parent stem
-  (`{"stems": {"lead_vocals": "vocals", ...}}`, or that inner object alone); without it the names
-  of the files tell. The mixture is the sum of the stems unless there is a `mixture` file;
+  (`{"stems": {"lead_vocals": "vocals", ...}}`, or that inner object alone); without it the parent
+  follows from the file's name. The mixture is the `mixture` file, or the sum of the stems;
 - MUSDB18-HQ: `mixture.wav`, `vocals.wav`, `drums.wav`, `bass.wav`, `other.wav`, which is the same
   without `song.json`.
 
-Songs that `separate data` cached or rendered (`<stem>.npy`) are read too. Songs stand in the folder
+Songs that `separate data` cached or rendered (`<stem>.npy`) are read too. Songs lie in the folder
 itself or in one folder a split (`train`, `valid`, `test`).
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from separate.audio import AUDIO_EXTENSIONS, read_audio
 from separate.errors import DataError
-from separate.queries.vocabulary import STEMS
+from separate.queries.vocabulary import STEMS, label_of
 
 ACCOMPANIMENT = "accompaniment"  # everything but the vocals
 _MIXTURE_NAMES = ("mixture", "mix")
@@ -44,30 +44,46 @@ class Song:
         return self.mixture.shape[-1] / self.sample_rate
 
     def with_accompaniment(self) -> "Song":
-        """Add the sum of everything but the vocals as a reference of its own."""
+        """Return the song with a further reference: the sum of all but the vocals."""
         rest = [audio for stem, audio in self.references.items() if stem != "vocals"]
         if not rest or "vocals" not in self.references or ACCOMPANIMENT in self.references:
             return self
-        references = {**self.references, ACCOMPANIMENT: sum_parts(rest)}
-        return Song(self.name, self.sample_rate, self.mixture, references)
+        return replace(self, references={**self.references, ACCOMPANIMENT: sum_parts(rest)})
+
+    def middle(self, seconds: float) -> "Song":
+        """Return an excerpt from the middle."""
+        length = min(self.mixture.shape[1], round(seconds * self.sample_rate))
+        return self._cut((self.mixture.shape[1] - length) // 2, length)
+
+    def loudest(self, stem: str, seconds: float) -> "Song":
+        """Return the excerpt in which a stem has the most energy."""
+        length = min(self.mixture.shape[1], round(seconds * self.sample_rate))
+        power = np.square(self.references[stem]).sum(axis=0, dtype=np.float64)
+        energy = np.concatenate([[0.0], np.cumsum(power)])
+        return self._cut(int(np.argmax(energy[length:] - energy[:-length])), length)
+
+    def _cut(self, start: int, length: int) -> "Song":
+        cut = slice(start, start + length)
+        references = {stem: audio[:, cut] for stem, audio in self.references.items()}
+        return replace(self, mixture=self.mixture[:, cut], references=references)
 
 
-class SongSource(Protocol):
-    """A song that can be read when its turn comes."""
+class SongReader(Protocol):
+    """A song on disk, not read yet."""
 
     @property
     def name(self) -> str:
-        """Its title, unique within its split."""
+        """Title, unique within its split."""
 
     @property
     def split(self) -> str:
-        """Its split, or nothing."""
+        """Split; empty if there is none."""
 
     def load(self) -> Song:
         """Read it.
 
         Raises:
-            SeparateError: It is damaged; the others are not concerned.
+            SeparateError: The song is damaged.
         """
 
 
@@ -87,11 +103,11 @@ class SongFolder:
     def load(self) -> Song:
         """Read and sum the stems by parent, or by label.
 
-        A label that is a parent's name is all of that: "drums" beside "kick".
+        A label that is a parent's name holds all of that parent: "drums" beside "kick".
 
         Raises:
-            DataError: `song.json` is malformed, names a stem that is not there, or the files
-                differ in sample rate.
+            DataError: `song.json` is malformed or names a stem without a file, or the files differ
+                in sample rate.
             InputError: An audio file is damaged.
         """
         files = {path.stem: path for path in _stem_files(self.folder)}
@@ -120,10 +136,10 @@ class SongFolder:
         return Song(self.name, next(iter(rates)), mixture, dict(zip(order, aligned, strict=False)))
 
     def labels(self) -> list[str]:
-        """Return the names of its finest stems, in words, without reading it.
+        """Return the labels of its finest stems, without reading audio.
 
         Raises:
-            DataError: `song.json` is malformed, or names a stem that is not there.
+            DataError: `song.json` is malformed, or names a stem without a file.
         """
         files = {path.stem: path for path in _stem_files(self.folder)}
         for name in _MIXTURE_NAMES:
@@ -132,7 +148,7 @@ class SongFolder:
 
     @staticmethod
     def _labels(parents: Mapping[str, str]) -> set[str]:
-        """What can be asked for; the parent `rest` holds several sources without a name."""
+        """Return the labels that can be queried; the parent `rest` holds unnamed sources."""
         return {label.replace("_", " ") for label, parent in parents.items() if parent != "rest"}
 
     def _parents(self, files: Mapping[str, Path]) -> dict[str, str]:
@@ -164,13 +180,13 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
 
     Args:
         path: A folder of songs, of splits, or one song.
-        split: Take only this split; None takes all.
+        split: Name of a split; None for all.
 
     Returns:
         Songs sorted by split and name.
 
     Raises:
-        DataError: There is no such folder, split, or song.
+        DataError: The folder, the split, or a song is missing.
     """
     path = Path(path)
     if not path.is_dir():
@@ -194,7 +210,7 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
 
 
 def _stem_files(folder: Path) -> list[Path]:
-    """Return a song's files: sound files and, in a song that was cached, its arrays."""
+    """Return a song's files: sound files and the arrays of a cached song."""
     arrays = sorted(folder.glob("*.npy")) if (folder / "song.json").is_file() else []
     return audio_files(folder) + arrays
 
@@ -211,7 +227,7 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
 
 
 def audio_files(folder: Path) -> list[Path]:
-    """Return the sound files that stand directly in a folder, sorted."""
+    """Return the sound files of a folder itself, sorted."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -224,10 +240,10 @@ def audio_files(folder: Path) -> list[Path]:
 def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Bring `(channels, time)` arrays to one shape: mono is repeated, the end padded with zeros.
 
-    An array that has the shape already is returned as it is.
+    An array that already has the shape is returned itself.
 
     Raises:
-        DataError: The numbers of channels do not fit (stereo beside 5.1).
+        DataError: The numbers of channels do not fit, such as stereo and 5.1.
     """
     length = max(array.shape[1] for array in arrays)
     channels = max(array.shape[0] for array in arrays)
@@ -242,7 +258,7 @@ def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def sum_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Add `(channels, time)` arrays up to float32, in double precision; one alone is itself."""
+    """Sum `(channels, time)` arrays in double precision; return float32."""
     first, *rest = align(parts)
     if not rest:
         return first.astype(np.float32, copy=False)
@@ -253,9 +269,7 @@ def sum_parts(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _parent_by_name(label: str) -> str:
-    """The parent stem that a file's name tells; "other" where it tells nothing."""
-    from separate.queries.vocabulary import label_of
-
+    """Return the parent stem of a label; "other" for an unknown label."""
     if label in STEMS:
         return label
     try:

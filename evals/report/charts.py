@@ -1,145 +1,135 @@
-"""Charts as SVG text: box plots and a scatter; comes in: numbers; goes out: markup for a page.
+"""Charts by matplotlib as SVG elements for a page: box plots and a scatter plot.
 
-Colours come from the page's style sheet, so that a chart follows its light or dark theme.
+Text and axes have the page's colour (`currentColor`), so that a chart follows its light or dark
+theme. matplotlib is in the extra `bench`.
 """
 
 import html
+import importlib.util
+import io
 import math
+import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT = 720, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 28, 48
+_INCHES = (9.0, 4.0)
+_INK = "#010203"  # replaced by the page's colour
+_MARK = "#3b82c4"
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "separate",
+    "font.family": "sans-serif",
+    **dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK
+    ),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.15,
+    "grid.color": _INK,
+}
 
 
-def box_plots(groups: Mapping[str, Sequence[float]], unit: str = "dB") -> str:
-    """Draw a box for each group: quartiles, median, whiskers to 1.5 times the box, every point.
+def have_matplotlib() -> bool:
+    """Return whether charts can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def box_plots(groups: Mapping[str, Sequence[float | None]], unit: str = "dB") -> str:
+    """Draw a box for each group: quartiles, median, whiskers to 1.5 times the box, every value.
 
     Args:
-        groups: Values by name; what is no number does not count.
-        unit: Of the values.
+        groups: Values by name; None and NaN are left out.
+        unit: Unit of the values.
 
     Returns:
-        An SVG element, or nothing where there are no values.
+        An SVG element; empty without values.
     """
-    kept = {name: _numbers(values) for name, values in groups.items()}
-    kept = {name: values for name, values in kept.items() if values.size}
+    finite = {
+        name: [v for v in values if v is not None and math.isfinite(v)]
+        for name, values in groups.items()
+    }
+    kept = {name: values for name, values in finite.items() if values}
     if not kept:
         return ""
-    axis = _Axis(np.concatenate(list(kept.values())), _HEIGHT - _BOTTOM, _TOP)
-    step = (_WIDTH - _LEFT - _RIGHT) / len(kept)
-    parts = axis.grid(unit)
-    for index, (name, values) in enumerate(kept.items()):
-        parts += _box(values, _LEFT + (index + 0.5) * step, min(60.0, step * 0.5), axis)
-        parts.append(_text(_LEFT + (index + 0.5) * step, _HEIGHT - _BOTTOM + 20, name))
-    return _svg(parts, f"Box plots of {', '.join(kept)}")
+    import matplotlib as mpl
+    import numpy as np
 
-
-def _box(values: np.ndarray, x: float, width: float, axis: "_Axis") -> list[str]:
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    inside = values[(values >= low - 1.5 * (high - low)) & (values <= high + 1.5 * (high - low))]
-    top, bottom = axis(high), axis(low)
-    parts = [
-        _line(x, axis(inside.min()), x, axis(inside.max()), "whisker"),
-        f'<rect class="box" x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}"'
-        f' height="{max(1.0, bottom - top):.1f}"/>',
-        _line(x - width / 2, axis(middle), x + width / 2, axis(middle), "median"),
-        _text(x + width / 2 + 4, axis(middle) + 4, f"{middle:.1f}", anchor="start"),
-    ]
-    offsets = np.linspace(-0.3, 0.3, len(values)) * width if len(values) > 1 else [0.0]
-    for value, offset in zip(values, offsets, strict=True):
-        parts.append(f'<circle class="dot" cx="{x + offset:.1f}" cy="{axis(value):.1f}" r="2"/>')
-    return parts
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes()
+        line = {"color": _MARK, "linewidth": 1.5}
+        axes.boxplot(
+            list(kept.values()), widths=0.5, showfliers=False, showcaps=False,
+            boxprops=line, whiskerprops=line, medianprops={"color": _MARK, "linewidth": 2.5},
+        )  # fmt: skip
+        for place, values in enumerate(kept.values(), start=1):
+            spread = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else [0.0]
+            axes.plot(place + np.asarray(spread), values, "o", color=_INK, alpha=0.45, ms=3)
+            middle = float(np.median(values))
+            axes.annotate(f"{middle:.1f}", (place + 0.27, middle), va="center")
+        axes.set_xticks(range(1, len(kept) + 1), [_literal(name) for name in kept])
+        axes.grid(axis="x", visible=False)
+        axes.set_ylabel(unit)
+        return _svg(figure, f"Box plots of {', '.join(kept)}")
 
 
 def scatter(points: Sequence[tuple[str, float, float]], x_name: str, y_name: str) -> str:
-    """Draw named points, the x axis logarithmic.
+    """Draw named points on a logarithmic x axis.
 
     Args:
-        points: (name, x > 0, y); points that are no numbers are left out.
-        x_name: What x is.
-        y_name: What y is.
+        points: (name, x, y); points with x <= 0 and infinite or NaN values are left out.
+        x_name: Label of the x axis.
+        y_name: Label of the y axis.
 
     Returns:
-        An SVG element, or nothing where there are no points.
+        An SVG element; empty without points.
     """
     kept = [(n, x, y) for n, x, y in points if x > 0 and math.isfinite(x) and math.isfinite(y)]
     if not kept:
         return ""
-    across = _Axis(np.log10([x for _, x, _ in kept]), _LEFT + 10, _WIDTH - _RIGHT - 120)
-    up = _Axis(np.array([y for _, _, y in kept]), _HEIGHT - _BOTTOM, _TOP)
-    parts = up.grid(y_name)
-    for tick in _log_ticks(across.low, across.high):
-        x = across(math.log10(tick))
-        parts.append(_line(x, _TOP, x, _HEIGHT - _BOTTOM, "grid"))
-        parts.append(_text(x, _HEIGHT - _BOTTOM + 18, f"{tick:g}"))
-    parts.append(_text((_LEFT + _WIDTH) / 2, _HEIGHT - 8, x_name))
-    for name, x, y in kept:
-        left, top = across(math.log10(x)), up(y)
-        parts.append(f'<circle class="point" cx="{left:.1f}" cy="{top:.1f}" r="5"/>')
-        parts.append(_text(left + 8, top + 4, name, anchor="start"))
-    return _svg(parts, f"{y_name} against {x_name}")
+    import matplotlib as mpl
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes()
+        axes.set_xscale("log")
+        axes.plot([x for _, x, _ in kept], [y for _, _, y in kept], "o", color=_MARK, ms=7)
+        for name, x, y in kept:
+            axes.annotate(_literal(name), (x, y), (7, -4), textcoords="offset points")
+        axes.margins(x=0.2, y=0.15)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter("")
+        axes.set_xlabel(x_name)
+        axes.set_ylabel(y_name)
+        return _svg(figure, f"{y_name} against {x_name}")
 
 
-class _Axis:
-    """Maps values to positions, with some room at both ends."""
+def _axes() -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
 
-    def __init__(self, values: np.ndarray, start: float, end: float) -> None:
-        low, high = float(np.min(values)), float(np.max(values))
-        room = 0.08 * (high - low) or 0.5
-        self.low, self.high = low - room, high + room
-        self._start, self._end = start, end
-
-    def __call__(self, value: float) -> float:
-        part = (float(value) - self.low) / (self.high - self.low)
-        return self._start + part * (self._end - self._start)
-
-    def grid(self, name: str) -> list[str]:
-        """Horizontal lines at round values, with their labels."""
-        parts = [_text(8, _TOP - 14, name, anchor="start")]
-        for tick in _ticks(self.low, self.high):
-            y = self(tick)
-            parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "grid"))
-            parts.append(_text(_LEFT - 8, y + 4, f"{tick:g}", anchor="end"))
-        return parts
+    figure = Figure(_INCHES, layout="constrained")
+    return figure, figure.add_subplot()
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """About six round values between two."""
-    raw = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw)
-    first, last = math.ceil(low / step), math.floor(high / step)
-    return [round(index * step, 10) for index in range(first, last + 1)]
+def _literal(name: str) -> str:
+    """Escape a dollar sign, which begins a formula."""
+    return name.replace("$", r"\$")
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """Three round values or more between two powers of ten, as few as can be."""
-    decades = range(math.floor(low) - 1, math.ceil(high) + 1)
-    for digits in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-        ticks = [digit * 10.0**decade for decade in decades for digit in digits]
-        inside = [tick for tick in ticks if low <= math.log10(tick) <= high]
-        if len(inside) > 2:
-            return inside
-    return _ticks(10**low, 10**high)
-
-
-def _numbers(values: Sequence[float | None]) -> np.ndarray:
-    return np.array([v for v in values if v is not None and math.isfinite(v)], dtype=float)
-
-
-def _svg(parts: Sequence[str], label: str) -> str:
-    body = "\n".join(parts)
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{html.escape(label)}">'
-        f"\n{body}\n</svg>"
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(words)}</text>'
+def _svg(figure: "Figure", label: str) -> str:
+    """Return a figure as an element without header, size and namespaces."""
+    stream = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    text = stream.getvalue()
+    body = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text[text.index("<svg") :])
+    box = re.search(r'viewBox="[^"]*"', body)
+    assert box is not None
+    body = body[body.index(">") + 1 :].replace(_INK, "currentColor").replace("xlink:", "")
+    return f'<svg {box.group()} role="img" aria-label="{html.escape(label)}">{body}'

@@ -1,63 +1,49 @@
-"""One self-contained HTML page of results; comes in: results and examples; goes out: a file.
+"""One HTML page of results, with style, charts, pictures and sound inside: it needs no network."""
 
-Everything stands inside it (style, charts, pictures, sound), so that it works without a network.
-"""
-
-import html
+import importlib.util
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from separate.errors import OutputError
-from separate.evals.report.charts import box_plots, scatter
+from separate.evals.report.charts import box_plots, have_matplotlib, scatter
 from separate.evals.report.examples import Example
-from separate.evals.report.pictures import audio_uri, spectrogram_png
-from separate.evals.report.table import Table, method_name
+from separate.evals.report.table import Result, Table, method_name
 from separate.evals.report.tables import tables_of
 
 _MAIN_METRIC = {"stems": "sdr", "musdb": "SDR", "mir1k": "nsdr", "clips": "sdr_improvement"}
 _TITLES = {"nsdr": "NSDR", "sdr_improvement": "SDR improvement"}
-_EXAMPLES_NOTE = (
-    '<p class="note">Where the reference is loudest. Spectrograms: 40 Hz at the bottom to half the'
-    " sample rate at the top, logarithmic; 80 dB from dark to light.</p>"
-)
-_LONG = 30  # rows; a longer table is folded
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --paper: #fff; --soft: #d8dde5; --mark: #2b6cb0;
-  --fill: #2b6cb033; --seen: #a15c00 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --paper: #14181e; --soft: #39424f;
-  --mark: #7db4ea; --fill: #7db4ea33; --seen: #e0a458 } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 66rem; margin: 2rem auto; padding: 0 1rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--soft); text-align: right }
-th, td + td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left; min-width: 11rem }
-summary { cursor: pointer }
-tr.seen td { color: var(--seen) }
-p.note { font-size: .85rem; opacity: .8 }
-svg { width: 100%; min-width: 36rem; height: auto; display: block }
-svg text { font-size: 12px; fill: var(--ink) }
-.grid { stroke: var(--soft) } .whisker, .median { stroke: var(--mark); stroke-width: 2 }
-.box { fill: var(--fill); stroke: var(--mark) } .dot { fill: var(--ink); opacity: .45 }
-.point { fill: var(--mark) }
-figure { margin: 0; flex: 1 1 16rem } figure img { width: 100%; height: 10rem;
-  image-rendering: auto } figure audio { width: 100% }
-.row { display: flex; flex-wrap: wrap; gap: 1rem }
-"""
+_MOST_BOXES = 12  # a chart; more are not readable
 
 
-def write_page(
-    folder: Path, results: Sequence[Mapping[str, Any]], examples: Sequence[Example]
-) -> Path:
+@dataclass(frozen=True)
+class TextView:
+    """One transcription with its errors marked."""
+
+    label: str
+    text: str  # HTML
+
+
+@dataclass(frozen=True)
+class Section:
+    """One result, as the template shows it."""
+
+    heading: str
+    tables: list[Table]
+    metric: str  # of the charts
+    charts: list[str]  # SVG
+    failed: Sequence[Mapping[str, str]]  # song, error
+    texts: dict[str, list[TextView]]  # by song
+
+
+def write_page(folder: Path, results: Sequence[Result], examples: Sequence[Example]) -> Path:
     """Write `<folder>/index.html`.
 
     Args:
-        folder: Made if it is not there.
-        results: Of any kinds, as written to result.json.
-        examples: To see and hear.
+        folder: It is created if it is missing.
+        results: Results of any kinds, as written to result.json.
+        examples: Excerpts with spectrograms and sound.
 
     Returns:
         The page.
@@ -75,77 +61,63 @@ def write_page(
     return path
 
 
-def page(results: Sequence[Mapping[str, Any]], examples: Sequence[Example]) -> str:
+def page(results: Sequence[Result], examples: Sequence[Example]) -> str:
     """Return the page as text."""
-    parts = ["<h1>Separation scores</h1>", _speed(results)]
-    for result in results:
-        parts.append(f"<h2>{html.escape(_heading(result))}</h2>")
-        parts += [_table(table) for table in tables_of(result)]
-        parts.append(_boxes(result))
-        if result.get("failed"):
-            lines = "".join(
-                f"<li>{html.escape(f['song'])}: {html.escape(f['error'])}</li>"
-                for f in result["failed"]
-            )
-            parts.append(f"<h3>Failed</h3><ul>{lines}</ul>")
-    if examples:
-        parts.append(f"<h2>Best and worst</h2>{_EXAMPLES_NOTE}")
-        parts += [_example(example) for example in examples]
-    body = "\n".join(filter(None, parts))
+    from jinja2 import Environment
+
+    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Separation scores</title><style>{_STYLE}</style></head>\n<body>\n{body}\n"
-        "</body></html>\n"
+        Environment(autoescape=True)
+        .from_string(template)
+        .render(
+            title="Separation scores",
+            no_charts=not have_matplotlib(),
+            speed=_speed(results),
+            sections=[_section(result) for result in results],
+            examples=examples,
+        )
     )
 
 
-def _heading(result: Mapping[str, Any]) -> str:
+def _section(result: Result) -> Section:
+    return Section(
+        _heading(result),
+        tables_of(result),
+        _TITLES.get(_MAIN_METRIC.get(result["kind"], ""), "SDR"),
+        list(_boxes(result)),
+        result.get("failed", ()),
+        _texts(result) if result["kind"] == "lyrics" else {},
+    )
+
+
+def _heading(result: Result) -> str:
     if result["kind"] == "bench":
         return f"Benchmark on {result['machine']['cpu']}"
+    if result["kind"] == "lyrics":
+        return f"Lyrics of {result['dataset']}: Whisper {result['whisper']}"
     place = " ".join(filter(None, (result["dataset"], result["split"])))
     return f"{place}: {method_name(result)}"
 
 
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.header)
-    rows = []
-    for row in table.rows:
-        kind = ' class="seen"' if "(seen in training)" in row[0] else ""
-        cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        rows.append(f"<tr{kind}>{cells}</tr>")
-    note = f'<p class="note">{html.escape(table.note)}</p>' if table.note else ""
-    body = _wide(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
-    if len(rows) > _LONG:
-        body = f"<details><summary>{len(rows)} rows</summary>{body}</details>"
-    return f"<h3>{html.escape(table.title)}</h3>{body}{note}"
-
-
-def _boxes(result: Mapping[str, Any]) -> str:
-    """A box a stem, or a class of clips; seen songs stay out as they stay out of means."""
+def _boxes(result: Result) -> Iterator[str]:
+    """Yield charts with a box for each stem or class of clips, without songs seen in training."""
     metric = _MAIN_METRIC.get(result["kind"])
-    if metric is None:
-        return ""
+    if metric is None or not have_matplotlib():
+        return
     groups: dict[str, list[float]] = {stem: [] for stem in result["stems"]}
     for song in result["songs"]:
         if song.get("seen"):
             continue
         for stem, entry in song["stems"].items():
-            value = entry.get(metric)
-            if value is not None:
-                groups.setdefault(song.get("label", stem), []).append(value)
-    # Many classes: a chart of at most twelve boxes stays readable.
+            if entry.get(metric) is not None:
+                groups.setdefault(song.get("label", stem), []).append(entry[metric])
     names = [name for name, values in groups.items() if values]
-    charts = [
-        box_plots({name: groups[name] for name in names[i : i + 12]})
-        for i in range(0, len(names), 12)
-    ]
-    title = _TITLES.get(metric, "SDR")
-    return f"<h3>{title} of each song by stem</h3>{_wide(*charts)}" if charts else ""
+    for start in range(0, len(names), _MOST_BOXES):
+        yield box_plots({name: groups[name] for name in names[start : start + _MOST_BOXES]})
 
 
-def _speed(results: Sequence[Mapping[str, Any]]) -> str:
-    """SDR against speed, a point a method: its mean over stems, or the voice's GNSDR."""
+def _speed(results: Sequence[Result]) -> str:
+    """Draw SDR against speed, one point a model: its mean over stems, or the voice's GNSDR."""
     points = []
     for result in results:
         metric = _MAIN_METRIC.get(result["kind"])
@@ -153,33 +125,31 @@ def _speed(results: Sequence[Mapping[str, Any]]) -> str:
         if metric is None or not songs or result["method"]["kind"] != "model":
             continue
         speed = sum(s["seconds"] for s in songs) / sum(s["separation_seconds"] for s in songs)
-        summary = result["summary"]
-        place, average = ("mean", "median" if result["kind"] == "musdb" else "mean")
+        stem, average = ("mean", "median" if result["kind"] == "musdb" else "mean")
         if result["kind"] == "mir1k":
-            place, metric = "vocals", "gnsdr"
-        value = summary[place][metric][average]
-        score = math.nan if value is None else value
-        points.append((method_name(result), speed, score))
-    chart = scatter(points, "times real time, on the machine that scored", "dB")
-    return f"<h2>Quality against speed</h2>{_wide(chart)}" if chart else ""
+            stem, metric = "vocals", "gnsdr"
+        value = result["summary"][stem][metric][average]
+        points.append((method_name(result), speed, math.nan if value is None else value))
+    if not have_matplotlib():
+        return ""
+    return scatter(points, "times real time, on the machine that scored", "dB")
 
 
-def _wide(*parts: str) -> str:
-    """What scrolls by itself on a narrow screen."""
-    return f'<div class="wide">{"".join(parts)}</div>'
+def _texts(result: Result) -> dict[str, list[TextView]]:
+    """Return all transcriptions with their errors marked; none where alt-eval is missing."""
+    from separate.evals.metrics.wer import errors_html
 
-
-def _example(example: Example) -> str:
-    arrays = {
-        "mixture": example.mixture,
-        "reference": example.reference,
-        "estimate": example.estimate,
-    }
-    figures = "".join(
-        f'<figure><figcaption>{name}</figcaption><img alt="spectrogram of the {name}"'
-        f' src="{spectrogram_png(audio, example.sample_rate)}">'
-        f'<audio controls preload="none" src="{audio_uri(audio, example.sample_rate)}"></audio>'
-        "</figure>"
-        for name, audio in arrays.items()
-    )
-    return f'<h3>{html.escape(example.title)}</h3><div class="row">{figures}</div>'
+    if importlib.util.find_spec("alt_eval") is None:
+        return {}
+    texts: dict[str, list[TextView]] = {}
+    for song in result["songs"]:
+        views = texts.setdefault(song["song"], [])
+        for route, entry in song["ways"].items():
+            for name, text in entry["texts"].items():
+                scores = entry["scores"][name]
+                keys = ("substitutions", "deletions", "insertions")
+                counts = ", ".join(f"{scores[key]} {key}" for key in keys)
+                label = f"{route}, {name}: WER {100 * scores['WER']:.1f} % ({counts})"
+                html = errors_html(song["reference"], text, song["language"])
+                views.append(TextView(label, html))
+    return texts

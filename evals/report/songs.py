@@ -18,6 +18,8 @@ from separate.evals.report.table import (
     seen_note,
 )
 
+_MIR1K = ("nsdr", "sdr", "sir", "sar")
+
 
 def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
     """One row a method, one column a stem: means over unseen songs with their intervals.
@@ -159,3 +161,24 @@ def mir1k_table(results: Sequence[Result]) -> Table:
     header = ("method: source", "GNSDR", "GSIR", "GSAR", "GSDR", "clips")
     note = f"{first['dataset']} {first['split']}. {first['metric']}.{seen_note(results, 'clip')}"
     return Table("MIR-1K", header, tuple(rows), note)
+
+
+def thresholds_table(results: Sequence[Result]) -> Table:
+    """One row a threshold."""
+    header = ("model", "threshold", *(f"G{metric.upper()}" for metric in _MIR1K), "silent")
+    rows = [
+        (
+            result["model"],
+            number(row["threshold"], 2),
+            *(number(row[f"g{metric}"], 2) for metric in _MIR1K),
+            str(row["silent"]),
+        )
+        for result in results
+        for row in result["rows"]
+    ]
+    clips = ", ".join(str(result["clips"]) for result in results)
+    note = (
+        f"Voice, {clips} clips; BSS Eval v3, means weighted by length, without clips of which"
+        " nothing is left (silent). dB."
+    )
+    return Table("Thresholds", header, tuple(rows), note)

@@ -23,11 +23,11 @@ from separate.evals.report.songs import (
     published_musdb_table,
     songs_table,
     stems_table,
+    thresholds_table,
 )
 from separate.evals.report.speed import memory_table, speed_table, start_table
 from separate.evals.report.table import Result, Table, only
 from separate.evals.report.weak import weak_curves, weak_table
-from separate.evals.tasks.thresholds import thresholds_table
 
 _MARKERS = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 

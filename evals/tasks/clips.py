@@ -1,18 +1,17 @@
 """Label-queried mixtures of two clips, by the protocol of USS (Kong et al., 2023).
 
-In: a folder with one folder of single-source clips a label, and a method. Out: SDR improvement of
-each mixture, its median in each class, and the mean over classes.
+The clips lie in one folder a label, each clip with a single source. Two clips of different labels
+are mixed at equal energy; the first is asked for in words, by other sounds of its class, by its
+AudioSet tag, by words and sounds, or by words that exclude the second one. The score is the SDR
+improvement of each mixture, its median in each class, and the mean over classes.
 
-Two clips of different labels are mixed at equal energy; the first is asked for in words, by other
-sounds of its class, by its AudioSet tag, by words and sounds, or by words that leave the second
-one out. Held-out clips only: every file whose number is divisible by 10. Mixtures are drawn from a
-seed, so that every method meets the same ones.
+Only held-out clips are used: every file whose number is divisible by 10. A seed fixes the mixtures,
+so that every method separates the same ones.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ import numpy as np
 
 from separate.audio import read_audio, resample
 from separate.errors import DataError, SettingsError
-from separate.evals.data.songs import Song, audio_files
+from separate.evals.data.songs import Song, SongReader, audio_files
 from separate.evals.metrics.sdr import bootstrap, global_sdr, si_sdr
+from separate.evals.tasks.evaluation import Evaluation, opened, opened_separator
 from separate.evals.tasks.methods import separate_song
 from separate.evals.tasks.results import SongScores
-from separate.evals.tasks.runner import Progress
-from separate.evals.tasks.stems import StemsTask, opened, opened_separator, run_task
 from separate.queries.query import Query
 from separate.queries.vocabulary import label_of
 
@@ -48,7 +46,7 @@ TAGS = {  # the AudioSet class of a label, where its name differs
 
 @dataclass(frozen=True)
 class ClipMixture:
-    """Two clips to be mixed; the first is asked for."""
+    """Two clips that are mixed; the first is asked for."""
 
     target: Path
     other: Path
@@ -57,20 +55,20 @@ class ClipMixture:
 
     @property
     def label(self) -> str:
-        """The class asked for."""
+        """The class that is asked for."""
         return self.target.parent.name
 
     @property
     def name(self) -> str:
-        """Both clips."""
+        """The names of both clips."""
         return f"{self.label}-{self.target.stem} + {self.other.parent.name}-{self.other.stem}"
 
     def load(self) -> Song:
-        """Read, cut and mix at equal energy; mixture and sources share one gain.
+        """Read, cut and mix at equal energy; mixture and references have one gain.
 
         Raises:
             InputError: A clip is damaged.
-            DataError: One is silent.
+            DataError: A clip is silent.
         """
         target, other = (self._read(path) for path in (self.target, self.other))
         ratio = float(np.square(target).sum() / np.square(other).sum())
@@ -118,7 +116,7 @@ def is_held_out(clip: Path) -> bool:
 
 
 def draw(clips: Mapping[str, Sequence[Path]], per_class: int, seed: int = 0) -> list[ClipMixture]:
-    """Draw mixtures: each class `per_class` times the target, beside clips of other classes."""
+    """Draw mixtures: each class is the target `per_class` times, mixed with other classes."""
     generator = random.Random(seed)
     mixtures: dict[str, ClipMixture] = {}
     for label, files in clips.items():
@@ -131,14 +129,16 @@ def draw(clips: Mapping[str, Sequence[Path]], per_class: int, seed: int = 0) -> 
 
 
 @dataclass(frozen=True)
-class ClipsTask(StemsTask):
-    """What is scored and how."""
+class ClipsEval(Evaluation):
+    """SDR improvement of the clip that is asked for."""
 
     by: str = "text"  # how the target is asked for, one of BY
     root: Path = Path()  # of the clips, for examples
 
+    kind = "clips"
+
     def __post_init__(self) -> None:
-        """Refuse a way of asking that is none."""
+        """Refuse an unknown way of asking."""
         if self.by not in BY:
             raise SettingsError(f"--by {self.by!r}: take one of {', '.join(BY)}")
 
@@ -151,12 +151,56 @@ class ClipsTask(StemsTask):
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a mixture's scores depend on."""
+        """Return all that a mixture's scores depend on."""
         return {**super().fingerprint(), "by": self.by}
 
+    def score(self, reader: SongReader) -> SongScores:
+        """Mix, separate and score the clip that is asked for."""
+        assert isinstance(reader, ClipMixture)
+        song, label = reader.load(), reader.label
+        negative = {}
+        if self.method.kind == "model":
+            separator = opened_separator(self.method)
+            query = query_for(reader, self)
+            plain = replace(query, name="", exclude=())
+            queries = [query, plain] if self.by == "negative" else [query]
+            estimates, presence = separate_song(separator, song, queries)
+            if self.by == "negative":
+                negative = negative_effect(song, label, estimates[label], estimates[""])
+        else:
+            estimates, presence = opened(self.method)(song, [label]), {}
+        reference, estimate = song.references[label], estimates[label]
+        measures = {"sdr": global_sdr, "si_sdr": si_sdr}
+        scores = {key: measure(reference, estimate) for key, measure in measures.items()}
+        improvements = {
+            f"{key}_improvement": scores[key] - measure(reference, song.mixture)
+            for key, measure in measures.items()
+        }
+        return {
+            "song": song.name,
+            "split": reader.split,
+            "label": label,
+            "other": reader.other.parent.name,
+            "seconds": song.seconds,
+            "presence": presence.get(label),
+            "stems": {"target": {**scores, **improvements, **negative}},
+        }
 
-def query_for(mixture: ClipMixture, task: ClipsTask) -> Query:
-    """Say how a mixture's target is asked for; examples are never the clip itself.
+    def outcome(self, songs: Sequence[SongScores]) -> dict[str, Any]:
+        """Average improvements over classes, and the effect of a negative query over mixtures."""
+        unseen = [entry for entry in songs if not entry.get("seen")]
+        classes = by_class(unseen)
+        targets = [entry["stems"]["target"] for entry in unseen]
+        values = {
+            key: [entry[key] for entry in (classes.values() if key in _IMPROVEMENTS else targets)]
+            for key in _keys(targets)
+        }
+        summary = {"mean": {key: asdict(bootstrap(column)) for key, column in values.items()}}
+        return {"by": self.by, "stems": ["target"], "classes": classes, "summary": summary}
+
+
+def query_for(mixture: ClipMixture, task: ClipsEval) -> Query:
+    """Return the query for a mixture's target; its examples never contain the target.
 
     Raises:
         DataError: The class has no other held-out clip.
@@ -176,49 +220,8 @@ def query_for(mixture: ClipMixture, task: ClipsTask) -> Query:
     return Query(label, words, like=tuple(others[:_EXAMPLES]))
 
 
-def evaluate_clips(
-    mixtures: Sequence[ClipMixture],
-    task: ClipsTask,
-    *,
-    out: Path | None = None,
-    resume: bool = False,
-    jobs: int = 1,
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score mixtures; arguments as `evaluate_stems`."""
-    score = partial(score_mixture, task=task)
-    run = run_task(
-        mixtures, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress
-    )
-    unseen = [entry for entry in run.songs if not entry.get("seen")]
-    classes = by_class(unseen)
-    singly = [entry["stems"]["target"] for entry in unseen]
-    summary = {
-        "mean": {
-            key: bootstrap(
-                [entry[key] for entry in (classes.values() if key in _IMPROVEMENTS else singly)]
-            ).__dict__
-            for key in _keys(singly)
-        }
-    }
-    return {
-        "kind": "clips",
-        "dataset": task.dataset,
-        "split": task.split,
-        "method": task.method.describe(),
-        "mask_rule": task.method.mask_rule,
-        "metric": task.metric,
-        "by": task.by,
-        "stems": ["target"],
-        "classes": classes,
-        "summary": summary,
-        "failed": run.failed,
-        "songs": run.songs,
-    }
-
-
 def by_class(scores: Sequence[SongScores]) -> dict[str, Any]:
-    """Medians of the improvements in each class."""
+    """Return the medians of the improvements in each class."""
     grouped: dict[str, list[Mapping[str, float]]] = {}
     for entry in scores:
         grouped.setdefault(entry["label"], []).append(entry["stems"]["target"])
@@ -232,56 +235,24 @@ def by_class(scores: Sequence[SongScores]) -> dict[str, Any]:
 
 
 def _keys(entries: Sequence[Mapping[str, float]]) -> list[str]:
-    """What was measured: improvements, and of a negative query what it took out."""
+    """Return the measures that all entries have."""
     return [key for key in (*_IMPROVEMENTS, *_NEGATIVE) if all(key in entry for entry in entries)]
-
-
-def score_mixture(source: ClipMixture, task: ClipsTask) -> SongScores:
-    """Mix, separate and score the clip asked for."""
-    song = source.load()
-    label = source.label
-    negative = {}
-    if task.method.kind == "model":
-        separator = opened_separator(task.method)
-        query = query_for(source, task)
-        asked = [query] if task.by != "negative" else [query, replace(query, name="", exclude=())]
-        estimates, presence = separate_song(separator, song, asked)
-        if task.by == "negative":
-            negative = negative_effect(song, label, estimates[label], estimates[""])
-    else:
-        estimates, presence = opened(task.method)(song, [label]), {}
-    reference, estimate = song.references[label], estimates[label]
-    scores = {"sdr": global_sdr(reference, estimate), "si_sdr": si_sdr(reference, estimate)}
-    baseline = {
-        "sdr": global_sdr(reference, song.mixture),
-        "si_sdr": si_sdr(reference, song.mixture),
-    }
-    improvements = {f"{key}_improvement": scores[key] - baseline[key] for key in scores}
-    return {
-        "song": song.name,
-        "split": source.split,
-        "label": label,
-        "other": source.other.parent.name,
-        "seconds": song.seconds,
-        "presence": presence.get(label),
-        "stems": {"target": {**scores, **improvements, **negative}},
-    }
 
 
 def negative_effect(
     song: Song, label: str, estimate: np.ndarray, plain: np.ndarray
 ) -> dict[str, float]:
-    """Say what leaving something out did to both sources.
+    """Measure the effect of an exclusion on both sources.
 
     Args:
         song: The two references.
-        label: What was asked for.
-        estimate: With the exclusion, `(channels, time)`.
-        plain: Without it.
+        label: The label that was asked for.
+        estimate: Estimate with the exclusion, `(channels, time)`.
+        plain: Estimate without it.
 
     Returns:
-        In dB, by how much the excluded source and the target became softer; levels are those of
-        the least squares fit of both references to an estimate.
+        By how many dB the excluded source and the target became softer; the levels are the gains
+        of the least squares fit of both references to an estimate.
     """
     order = [label, *(name for name in song.references if name != label)]
     basis = np.stack([song.references[name].ravel() for name in order], axis=1).astype(float)

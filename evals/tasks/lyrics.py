@@ -1,8 +1,8 @@
-"""Lyrics of many songs, transcribed in several ways and scored.
+"""Word error rates of lyrics, transcribed by several routes.
 
-In: songs with lyrics, and what is to be compared: what Whisper hears times how it is cut. Out: a
-result with every song's texts and scores, and totals over the songs that no model was trained on.
-Each song is separated once for all ways.
+A route is an input of Whisper and a segmentation. The result has the texts and scores of every
+song, and totals over the songs that no model was trained on. A song is separated once for all
+routes.
 """
 
 import tempfile
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from separate.evals.data.lyrics import LyricsSong
-from separate.evals.data.songs import SongSource
+from separate.evals.data.songs import SongReader
 from separate.evals.metrics.wer import reduction, score_texts, wer_interval
 from separate.evals.tasks.results import is_seen
-from separate.evals.tasks.runner import Progress, score_songs
+from separate.evals.tasks.runner import DEFAULT_RUN, RunOptions, score_songs
 from separate.files import sha256_of
 from separate.lyrics.pipeline import Transcriber
 from separate.lyrics.prepare import Prepared, Vocals
@@ -33,91 +33,75 @@ _CUTS = {"rms-vad": "RMS-VAD", "whisper": "Whisper's windows", "auto": "cut by i
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to transcribe a song."""
+class Route:
+    """One input of Whisper, segmented in one way."""
 
-    audio: str  # what Whisper hears: mixture, vocals, blend; auto: by its size
-    segmentation: str  # whisper, rms-vad; auto: by its size
-    vocals: str = SEPARATED  # or true: the stem itself
+    audio: str  # mixture, vocals, blend; auto: by the size of the model
+    segmentation: str  # whisper, rms-vad; auto: by the size of the model
+    vocals: str = SEPARATED  # separated, or true: the reference stem
 
     @property
     def name(self) -> str:
-        """What a row is called."""
+        """Name of its row in tables."""
         if self == DEFAULT:
             return "by default"
-        heard = f"true {self.audio}" if self.vocals == TRUE else self.audio
-        return f"{heard}, {_CUTS[self.segmentation]}"
+        audio = f"true {self.audio}" if self.vocals == TRUE else self.audio
+        return f"{audio}, {_CUTS[self.segmentation]}"
 
 
-BASELINE = Way("mixture", "whisper")
-DEFAULT = Way("auto", "auto")  # what `separate lyrics` does
+BASELINE = Route("mixture", "whisper")
+DEFAULT = Route("auto", "auto")  # the defaults of `separate lyrics`
 
 
 @dataclass(frozen=True)
 class LyricsEval:
-    """What is compared, on which data."""
+    """The routes that are compared, and the data."""
 
     settings: LyricsSettings
-    ways: tuple[Way, ...]
+    routes: tuple[Route, ...]
     dataset: str
     split: str | None
     trained_on: tuple[Mapping[str, Any], ...] | None = None  # of the separator; None: unknown
 
 
 def evaluate_lyrics(
-    songs: Sequence[LyricsSong],
-    task: LyricsEval,
-    *,
-    out: Path | None = None,
-    resume: bool = False,
-    jobs: int = 1,
-    on_progress: Progress | None = None,
+    songs: Sequence[LyricsSong], evaluation: LyricsEval, options: RunOptions = DEFAULT_RUN
 ) -> dict[str, Any]:
     """Transcribe and score songs.
 
     Args:
-        songs: With lyrics.
-        task: What is compared.
-        out: Folder for one file a song.
-        resume: Take songs from their files if they were made in the same way.
-        jobs: Processes.
-        on_progress: Called after each song.
+        songs: Songs with lyrics.
+        evaluation: What is compared.
+        options: Folder, resuming, processes, progress.
 
     Returns:
         A result of kind "lyrics", see `separate.evals.tasks.results`.
     """
-    path = find_whisper(task.settings.whisper, task.settings.language)
-    task = replace(task, settings=replace(task.settings, whisper=str(path)))
+    path = find_whisper(evaluation.settings.whisper, evaluation.settings.language)
+    evaluation = replace(evaluation, settings=replace(evaluation.settings, whisper=str(path)))
     whisper_sha256 = sha256_of(path)
-    sha256 = _separator_sha256(task.settings.model)
+    sha256 = _separator_sha256(evaluation.settings.model)
     made_by = {
-        "settings": {**task.settings.fingerprint(), "whisper": whisper_sha256},
-        "ways": [asdict(way) for way in task.ways],
+        "settings": {**evaluation.settings.fingerprint(), "whisper": whisper_sha256},
+        "ways": [asdict(route) for route in evaluation.routes],
         "separator": sha256,
     }
-    run = score_songs(
-        songs,
-        partial(_score_song, task=task),
-        out=out,
-        resume=resume,
-        fingerprint=made_by,
-        jobs=jobs,
-        on_progress=on_progress,
-    )
+    names = [route.name for route in evaluation.routes]
+    run = score_songs(songs, partial(_score_song, evaluation=evaluation), options, made_by)
     return {
         "kind": "lyrics",
-        "dataset": task.dataset,
-        "split": task.split,
-        "method": {"kind": "model", "name": task.settings.model, "sha256": sha256},
+        "dataset": evaluation.dataset,
+        "split": evaluation.split,
+        "method": {"kind": "model", "name": evaluation.settings.model, "sha256": sha256},
         "whisper": plain_name(path.stem),
         "metric": "WER of alt-eval",
         "mask_rule": "one query against the rest",
         "made_by": made_by,
-        "ways": [way.name for way in task.ways],
-        "baseline": BASELINE.name if BASELINE in task.ways else None,
+        "ways": names,
+        "baseline": BASELINE.name if BASELINE in evaluation.routes else None,
         "songs": run.songs,
         "failed": run.failed,
-        "summary": summarise_lyrics(run.songs, [way.name for way in task.ways], BASELINE.name),
+        "summary": summarise_lyrics(run.songs, names, BASELINE.name),
     }
 
 
@@ -140,29 +124,30 @@ def _separator(model: str, device: str, threads: int | None) -> Any:
     return open_separator(Settings(model=model, device=device, threads=threads))
 
 
-def _score_song(song: SongSource, task: LyricsEval) -> dict[str, Any]:
-    """Transcribe a song in all ways and score it."""
+def _score_song(song: SongReader, evaluation: LyricsEval) -> dict[str, Any]:
+    """Transcribe a song by all routes and score it."""
     assert isinstance(song, LyricsSong)
     reference = song.text()
-    language = task.settings.language or song.language() or "en"
-    settings = replace(task.settings, language=language)
+    language = evaluation.settings.language or song.language() or "en"
+    settings = replace(evaluation.settings, language=language)
     if settings.threads:
         import torch
 
         torch.set_num_threads(settings.threads)
     ways: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="separate-lyrics-") as folder:
-        prepared = _prepare(song, Path(folder), task)
-        for way in task.ways:
-            if way.vocals in prepared:
-                ways[way.name] = _transcribe(way, prepared[way.vocals], settings, reference)
+        prepared = _prepare(song, Path(folder), evaluation)
+        for route in evaluation.routes:
+            if route.vocals in prepared:
+                prepared_for = prepared[route.vocals]
+                ways[route.name] = _transcribe(route, prepared_for, settings, reference)
     separated = prepared[SEPARATED]
     return {
         "song": song.name,
         "split": song.split,
         "seconds": separated.tracks.seconds,
         "separation_seconds": separated.seconds_spent,
-        "seen": is_seen(song.name, task.dataset, song.split, task.trained_on or ()),
+        "seen": is_seen(song.name, evaluation.dataset, song.split, evaluation.trained_on or ()),
         "presence": separated.presence,
         "vocals_db": separated.tracks.vocals_db(),
         "language": language,
@@ -172,16 +157,16 @@ def _score_song(song: SongSource, task: LyricsEval) -> dict[str, Any]:
     }
 
 
-def _prepare(song: LyricsSong, folder: Path, task: LyricsEval) -> dict[str, Prepared]:
-    """Separate a song; with its true vocals, where they are known."""
-    settings, loaded = task.settings, song.load()
+def _prepare(song: LyricsSong, folder: Path, evaluation: LyricsEval) -> dict[str, Prepared]:
+    """Separate a song; add its true vocals, where they are known."""
+    settings, loaded = evaluation.settings, song.load()
     separator = _separator(settings.model, settings.device, settings.threads)
     transcriber = Transcriber(settings, recogniser=_recogniser_of(settings), separator=separator)
     vocals = Vocals(separator=separator, name=settings.model)
     prepared = transcriber.prepare(loaded.mixture, folder, loaded.sample_rate, vocals)
     result = {SEPARATED: prepared}
     true = loaded.references.get("vocals")
-    if true is not None and any(way.vocals == TRUE for way in task.ways):
+    if true is not None and any(route.vocals == TRUE for route in evaluation.routes):
         track = Track(folder / "true.f32", loaded.sample_rate, settings.vad)
         for block in in_blocks(true):
             track.append(block)
@@ -192,16 +177,16 @@ def _prepare(song: LyricsSong, folder: Path, task: LyricsEval) -> dict[str, Prep
 
 
 def _transcribe(
-    way: Way, prepared: Prepared, settings: LyricsSettings, reference: str
+    route: Route, prepared: Prepared, settings: LyricsSettings, reference: str
 ) -> dict[str, Any]:
-    """Transcribe in one way; scored without the guards and with them."""
-    settings = replace(settings, audio=way.audio, segmentation=way.segmentation)
+    """Transcribe by one route; score the text without the guards and with them."""
+    settings = replace(settings, audio=route.audio, segmentation=route.segmentation)
     transcriber = Transcriber(settings, recogniser=_recogniser_of(settings))
     began = time.perf_counter()
     heard = transcriber.hear(prepared)
     kept, dropped = transcriber.guarded(prepared, heard)
     seconds = time.perf_counter() - began
-    if way != BASELINE and way.vocals == SEPARATED:
+    if route != BASELINE and route.vocals == SEPARATED:
         seconds += prepared.seconds_spent
     assert settings.language is not None
     texts = {_PLAIN: _text(heard.lines), _GUARDED: _text(kept)}
@@ -218,7 +203,7 @@ def _transcribe(
 
 
 def _recogniser_of(settings: LyricsSettings) -> Recogniser:
-    """The one that is loaded, the same for all ways."""
+    """Return the Whisper model that is loaded, the same for all routes."""
     return _recogniser(settings.whisper, settings.device)
 
 
@@ -229,10 +214,10 @@ def _text(lines: Sequence[Line]) -> str:
 def summarise_lyrics(
     songs: Sequence[dict[str, Any]], ways: Sequence[str], baseline: str
 ) -> dict[str, Any]:
-    """Totals over the songs that the separator has not seen.
+    """Total the scores over the songs that the separator was not trained on.
 
     Returns:
-        By way, then "plain" or "guarded": the pooled scores, the WER's interval over songs, the
+        By route, then "plain" or "guarded": the pooled scores, the WER's interval over songs, the
         real-time factor, and the reduction against the plain baseline.
     """
     unseen = [song for song in songs if not song.get("seen")]

@@ -1,17 +1,16 @@
 """MIR-1K: karaoke clips, voice against accompaniment; the metric of the ideal-binary-mask papers.
 
-In: a folder with `vocals/` and `accompaniment/`, the same base name in both for one clip, and a
-method. Out: GNSDR, GSIR and GSAR, the means over clips weighted by their length, of BSS Eval v3
+The data set is a folder with `vocals/` and `accompaniment/`; the two files of a clip have the same
+name. GNSDR, GSIR and GSAR are means over clips weighted by their length, of BSS Eval v3
 (`bss_eval_sources`, one frame a clip, 512 taps); NSDR = SDR(estimate) - SDR(mixture).
 
-The mixture is the sum at 0 dB, as the files are. Published split: the 825 clips of 17 singers are
-the test, those of `abjones` and `amy` are for training.
+The mixture is the sum of the files at 0 dB. In the published split, the 825 clips of 17 singers are
+the test set, and the clips of `abjones` and `amy` are for training.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,17 @@ import numpy as np
 
 from separate.audio import read_audio
 from separate.errors import DataError
-from separate.evals.data.songs import ACCOMPANIMENT, Song, align, audio_files, sum_parts
+from separate.evals.data.songs import (
+    ACCOMPANIMENT,
+    Song,
+    SongReader,
+    align,
+    audio_files,
+    sum_parts,
+)
 from separate.evals.metrics.bss_filters import bss_eval
+from separate.evals.tasks.evaluation import Evaluation, read_and_separate
 from separate.evals.tasks.results import SongScores
-from separate.evals.tasks.runner import Progress
-from separate.evals.tasks.stems import StemsTask, run_task, separate_source
 
 TRAIN_SINGERS = ("abjones", "amy")
 SOURCES = ("vocals", ACCOMPANIMENT)
@@ -31,7 +36,7 @@ METRICS = ("nsdr", "sdr", "sir", "sar")
 
 
 @dataclass(frozen=True)
-class Clip:
+class KaraokeClip:
     """One karaoke clip."""
 
     vocals: Path
@@ -44,12 +49,12 @@ class Clip:
 
     @property
     def singer(self) -> str:
-        """The name before the first underscore."""
-        return self.name.split("_")[0]
+        """Name of the singer."""
+        return singer_of(self.name)
 
     @property
     def split(self) -> str:
-        """Its side of the published split."""
+        """Split of the published division."""
         return "train" if self.singer in TRAIN_SINGERS else "test"
 
     def load(self) -> Song:
@@ -67,22 +72,29 @@ class Clip:
         return Song(self.name, rates[0], sum_parts(mono), references)
 
 
-def find_clips(path: Path, split: str | None = "test", singers: Sequence[str] = ()) -> list[Clip]:
+def singer_of(clip: str) -> str:
+    """Return a clip's singer: its name up to the first underscore."""
+    return clip.split("_")[0]
+
+
+def find_clips(
+    path: Path, split: str | None = "test", singers: Sequence[str] = ()
+) -> list[KaraokeClip]:
     """List the clips of MIR-1K without reading them.
 
     Args:
         path: The folder that holds `vocals` and `accompaniment`.
         split: "test", "train", or None for both.
-        singers: Only these; none takes all.
+        singers: Names of singers; empty for all.
 
     Raises:
-        DataError: The folders are not there, or no clip is left.
+        DataError: A folder is missing, or no clip is found.
     """
     folders = [Path(path) / source for source in SOURCES]
     if not all(folder.is_dir() for folder in folders):
         raise DataError(f"{path}: expected the folders {SOURCES[0]} and {SOURCES[1]} there")
     voices, rests = ({file.stem: file for file in audio_files(folder)} for folder in folders)
-    clips = [Clip(voices[name], rests[name]) for name in sorted(voices) if name in rests]
+    clips = [KaraokeClip(voices[name], rests[name]) for name in sorted(voices) if name in rests]
     clips = [clip for clip in clips if split is None or clip.split == split]
     clips = [clip for clip in clips if not singers or clip.singer in singers]
     if not clips:
@@ -91,8 +103,10 @@ def find_clips(path: Path, split: str | None = "test", singers: Sequence[str] = 
 
 
 @dataclass(frozen=True)
-class Mir1kTask(StemsTask):
-    """What is scored and how."""
+class Mir1kEval(Evaluation):
+    """Voice and accompaniment of karaoke clips."""
+
+    kind = "mir1k"
 
     @property
     def metric(self) -> str:
@@ -102,33 +116,26 @@ class Mir1kTask(StemsTask):
             " NSDR = SDR - SDR of the mixture; G: mean over clips weighted by length"
         )
 
+    def score(self, reader: SongReader) -> SongScores:
+        """Score voice and accompaniment against each other."""
+        song, estimates, head = read_and_separate(reader, self)
+        stems = pair_scores(song, [estimates[name] for name in SOURCES])
+        return {
+            **head,
+            "singer": singer_of(reader.name),
+            "missing": [name for name in SOURCES if name not in stems],
+            "stems": {
+                name: {key: value if np.isfinite(value) else None for key, value in entry.items()}
+                for name, entry in stems.items()
+            },
+        }
 
-def evaluate_mir1k(
-    clips: Sequence[Clip],
-    task: Mir1kTask,
-    *,
-    out: Path | None = None,
-    resume: bool = False,
-    jobs: int = 1,
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score clips; arguments as `evaluate_stems`."""
-    score = partial(score_clip, task=task)
-    run = run_task(clips, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress)
-    unseen = [clip for clip in run.songs if not clip.get("seen")]
-    seen = [clip for clip in run.songs if clip.get("seen")]
-    return {
-        "kind": "mir1k",
-        "dataset": task.dataset,
-        "split": task.split,
-        "method": task.method.describe(),
-        "mask_rule": task.method.mask_rule,
-        "metric": task.metric,
-        "stems": list(SOURCES),
-        "summary": weighted(unseen) | ({"seen": weighted(seen)} if seen else {}),
-        "failed": run.failed,
-        "songs": run.songs,
-    }
+    def outcome(self, songs: Sequence[SongScores]) -> dict[str, Any]:
+        """Average over clips; clips that the model was trained on are averaged by themselves."""
+        unseen = [clip for clip in songs if not clip.get("seen")]
+        seen = [clip for clip in songs if clip.get("seen")]
+        summary = weighted(unseen) | ({"seen": weighted(seen)} if seen else {})
+        return {"stems": list(SOURCES), "summary": summary}
 
 
 def weighted(clips: Sequence[SongScores]) -> dict[str, Any]:
@@ -137,20 +144,17 @@ def weighted(clips: Sequence[SongScores]) -> dict[str, Any]:
     for source in SOURCES:
         entry: dict[str, Any] = {}
         for metric in METRICS:
+            values = [(clip["stems"].get(source, {}).get(metric), clip) for clip in clips]
             pairs = [
-                (clip["stems"][source][metric], clip["seconds"])
-                for clip in clips
-                if source in clip["stems"] and _is_number(clip["stems"][source][metric])
+                (value, clip["seconds"])
+                for value, clip in values
+                if value is not None and math.isfinite(value)
             ]
             total = sum(seconds for _, seconds in pairs)
             mean = sum(value * seconds for value, seconds in pairs) / total if pairs else math.nan
             entry[f"g{metric}"] = {"mean": mean, "low": None, "high": None, "songs": len(pairs)}
         table[source] = entry
     return table
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
@@ -161,37 +165,15 @@ def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> dict[str, dict[str
         guesses: Estimates `(1, time)`, in the order of `SOURCES`.
 
     Returns:
-        `METRICS` by source; nothing where a reference or an estimate is silent.
+        `METRICS` by source; empty where a reference or an estimate is silent.
     """
     references = [song.references[name] for name in SOURCES]
     if not all(array.any() for array in (*references, *guesses)):
         return {}
     before = bss_eval(references, [song.mixture] * 2, allow_filter=True)
     found = bss_eval(references, list(guesses), allow_filter=True)
+    rows = (found.sdr - before.sdr, found.sdr, found.sir, found.sar)
     return {
-        name: {
-            "nsdr": found.sdr[index, 0] - before.sdr[index, 0],
-            "sdr": found.sdr[index, 0],
-            "sir": found.sir[index, 0],
-            "sar": found.sar[index, 0],
-        }
+        name: {metric: row[index, 0] for metric, row in zip(METRICS, rows, strict=True)}
         for index, name in enumerate(SOURCES)
-    }
-
-
-def score_clip(source: Clip, task: Mir1kTask) -> SongScores:
-    """Separate a clip and score voice and accompaniment against each other."""
-    song, estimates, seconds = separate_source(source, task)
-    stems = pair_scores(song, [estimates[name] for name in SOURCES])
-    return {
-        "song": song.name,
-        "split": source.split,
-        "singer": source.singer,
-        "seconds": song.seconds,
-        "separation_seconds": seconds,
-        "missing": [name for name in SOURCES if name not in stems],
-        "stems": {
-            name: {key: value if np.isfinite(value) else None for key, value in entry.items()}
-            for name, entry in stems.items()
-        },
     }

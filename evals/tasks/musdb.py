@@ -1,29 +1,28 @@
 """MUSDB18 and MUSDB18-HQ: tracks of a folder, scored by museval's protocol.
 
-In: the data set's folder (`train` and `test` with `.stem.mp4` files, or with folders of wav files)
-and a method. Out: each track's frames of SDR, SIR, SAR and ISR, in museval's own JSON too, and the
+The data set's folder holds `train` and `test`, each with `.stem.mp4` files or folders of wav files.
+The scores are each track's frames of SDR, SIR, SAR and ISR, also in museval's own JSON, and the
 median over tracks of the medians over frames, with the mean beside it.
 
-As museval does: the four stems are scored together, then vocals and accompaniment as a scenario of
-their own, and the vocals' scores are those of the second.
+As in museval, the four stems are scored together, then vocals and accompaniment as a scenario of
+their own; the vocals' scores are those of the second scenario.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from separate.errors import DataError
-from separate.evals.data.songs import ACCOMPANIMENT, STEMS, Song, SongSource, find_songs
-from separate.evals.metrics.bss_eval import METRICS, evaluate, require_ffmpeg
+from separate.evals.data.songs import ACCOMPANIMENT, STEMS, Song, SongReader, find_songs
+from separate.evals.metrics import bss_eval
 from separate.evals.metrics.sdr import FRAME_SECONDS, median_of_frames
+from separate.evals.tasks.evaluation import Evaluation, read_and_separate
 from separate.evals.tasks.methods import Estimates
-from separate.evals.tasks.results import SongScores, summarise, write_json
-from separate.evals.tasks.runner import Progress
-from separate.evals.tasks.stems import StemsTask, run_task, score_stem, separate_source
+from separate.evals.tasks.results import SongScores, summarise
+from separate.evals.tasks.stems import score_stem
 
 SUBSETS = ("train", "test")
 _ENDING = ".stem.mp4"
@@ -32,14 +31,14 @@ _STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # the order inside a
 
 @dataclass(frozen=True)
 class StemFile:
-    """One track: a native-instruments stem file of five streams, read through musdb."""
+    """One track: a Native Instruments stem file of five streams, read by musdb."""
 
     path: Path
     split: str = ""
 
     @property
     def name(self) -> str:
-        """The title, as musdb has it."""
+        """The title, as musdb spells it."""
         return self.path.name.removesuffix(_ENDING)
 
     def load(self) -> Song:
@@ -48,7 +47,7 @@ class StemFile:
         Raises:
             DataError: ffmpeg is missing, or the file is damaged.
         """
-        require_ffmpeg("musdb")
+        bss_eval.require_ffmpeg("musdb")
         import musdb
 
         try:
@@ -59,7 +58,7 @@ class StemFile:
                 name: np.ascontiguousarray(track.load_audio(track.path, index).T, np.float32)
                 for index, name in enumerate(_STREAMS)
             }
-        except Exception as error:  # stempeg and ffmpeg-python raise of all kinds
+        except Exception as error:  # stempeg and ffmpeg-python raise many kinds
             raise DataError(f"{self.path}: not a readable stem file ({_last(error)})") from error
         if len({array.shape for array in audio.values()}) != 1:
             raise DataError(f"{self.path}: its streams differ in length or channels")
@@ -68,7 +67,7 @@ class StemFile:
 
 
 def _last(error: BaseException) -> str:
-    """The last line of what a library says."""
+    """Return the last line of an error's message."""
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__
 
@@ -78,25 +77,25 @@ def find_tracks(
     subsets: Sequence[str] = SUBSETS,
     split: str | None = None,
     names: Sequence[str] = (),
-) -> list[SongSource]:
+) -> list[SongReader]:
     """List tracks without reading them.
 
     Args:
-        path: The data set's folder, or that of a subset.
+        path: The data set's folder, or the folder of a subset.
         subsets: "train", "test" or both.
         split: "train" or "valid": musdb's division of the training subset.
-        names: Only these tracks; none takes all.
+        names: Names of tracks; empty for all.
 
     Returns:
         Tracks sorted by subset and name.
 
     Raises:
-        DataError: Nothing is found, or a track named is not there.
+        DataError: No track is found, or a name has no track.
     """
     path = Path(path)
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; give that of MUSDB18 or MUSDB18-HQ")
-    found: list[SongSource] = []
+        raise DataError(f"{path}: no such folder; give the folder of MUSDB18 or MUSDB18-HQ")
+    found: list[SongReader] = []
     for subset in subsets:
         folder = path / subset if (path / subset).is_dir() else path
         if folder == path and path.name != subset:
@@ -117,8 +116,8 @@ def find_tracks(
     return [track for track in found if not names or track.name in names]
 
 
-def _folders(folder: Path) -> list[SongSource]:
-    """Tracks of the HQ layout."""
+def _folders(folder: Path) -> list[SongReader]:
+    """Return the tracks of the HQ layout."""
     try:
         return list(find_songs(folder))
     except DataError:
@@ -126,7 +125,7 @@ def _folders(folder: Path) -> list[SongSource]:
 
 
 def validation_tracks() -> list[str]:
-    """The tracks that musdb holds out of the training subset."""
+    """Return the tracks that musdb holds out of the training subset."""
     import importlib.util
 
     import yaml
@@ -139,10 +138,12 @@ def validation_tracks() -> list[str]:
 
 
 @dataclass(frozen=True)
-class MusdbTask(StemsTask):
-    """What is scored and how."""
+class MusdbEval(Evaluation):
+    """SDR, SIR, SAR and ISR of tracks, by museval's protocol."""
 
     engine: str = "blocks"  # see `bss_eval.evaluate`
+
+    kind = "musdb"
 
     @property
     def metric(self) -> str:
@@ -158,93 +159,71 @@ class MusdbTask(StemsTask):
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a track's scores depend on."""
+        """Return all that a track's scores depend on."""
         return {**super().fingerprint(), "engine": self.engine}
 
+    def score(self, reader: SongReader) -> SongScores:
+        """Score each set of stems that the protocol scores together.
 
-def evaluate_musdb(
-    tracks: Sequence[SongSource],
-    task: MusdbTask,
-    *,
-    out: Path | None = None,
-    resume: bool = False,
-    jobs: int = 1,
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score tracks by museval's protocol; arguments and result as `evaluate_stems`.
+        Returns:
+            As `StemsEval.score`, with frames and medians of SDR, SIR, SAR and ISR; "silent" names
+            references that are silent from end to end, "nan_frames" counts frames left out.
+        """
+        song, estimates, head = read_and_separate(reader, self)
+        frames: dict[str, Mapping[str, np.ndarray]] = {}
+        silent: list[str] = []
+        nan_frames = 0
+        for stems in scenarios(song, estimates):
+            references = {stem: song.references[stem] for stem in stems}
+            scores = bss_eval.evaluate(references, estimates, song.sample_rate, self.engine)
+            frames.update(scores.frames)
+            silent += [stem for stem in scores.silent if stem not in silent]
+            nan_frames = max(nan_frames, scores.nan_frames)
+        entries: dict[str, Any] = {}
+        for stem, values in frames.items():
+            entry = score_stem(song, stem, estimates[stem], self.sounding_dbfs)
+            entry.pop("sdr_frames")
+            entry.update({metric: median_of_frames(row) for metric, row in values.items()})
+            entries[stem] = {**entry, "bss_frames": values}
+        return {
+            **head,
+            "missing": [stem for stem in self.stems if stem not in estimates],
+            "silent": silent,
+            "nan_frames": nan_frames,
+            "stems": entries,
+        }
 
-    museval's JSON goes to `<out>/museval/<subset>/<track>.json`, where its `EvalStore` reads it.
-    """
-    score = partial(score_track, task=task)
-    run = run_task(tracks, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress)
-    if out is not None:
-        for track in run.songs:
-            path = out / "museval" / (track["split"] or "test") / f"{track['song']}.json"
-            write_json(path, museval_scores(track["stems"]), allow_nan=True)
-    stems = list(dict.fromkeys(stem for track in run.songs for stem in track["stems"]))
-    if not stems:
-        raise DataError(
-            f"museval's protocol needs the vocals or two of {', '.join(STEMS)} that sound;"
-            f" asked for {', '.join(task.stems)}: see --stems"
-        )
-    return {
-        "kind": "musdb",
-        "dataset": task.dataset,
-        "split": task.split,
-        "method": task.method.describe(),
-        "mask_rule": task.method.mask_rule,
-        "metric": task.metric,
-        "engine": task.engine,
-        "stems": stems,
-        "summary": summarise(run.songs, stems, (*METRICS, "usdr", "si_sdr", "usdr_improvement")),
-        "silent": {t["song"]: t["silent"] for t in run.songs if t["silent"]},
-        "nan_frames": sum(track["nan_frames"] for track in run.songs),
-        "failed": run.failed,
-        "songs": run.songs,
-    }
+    def outcome(self, songs: Sequence[SongScores]) -> dict[str, Any]:
+        """Average over tracks.
 
+        Raises:
+            DataError: No set of stems could be scored.
+        """
+        stems = list(dict.fromkeys(stem for track in songs for stem in track["stems"]))
+        if not stems:
+            raise DataError(
+                f"museval's protocol needs the vocals or two of {', '.join(STEMS)} that sound;"
+                f" asked for {', '.join(self.stems)}: see --stems"
+            )
+        metrics = (*bss_eval.METRICS, "usdr", "si_sdr", "usdr_improvement")
+        return {
+            "engine": self.engine,
+            "stems": stems,
+            "summary": summarise(songs, stems, metrics),
+            "silent": {track["song"]: track["silent"] for track in songs if track["silent"]},
+            "nan_frames": sum(track["nan_frames"] for track in songs),
+        }
 
-def score_track(source: SongSource, task: MusdbTask) -> SongScores:
-    """Read a track, separate it, score its stems.
-
-    Returns:
-        As `stems.score_song`, with frames and medians of SDR, SIR, SAR and ISR; "silent" names
-        references that are silent from end to end, "nan_frames" counts frames left out.
-    """
-    song, estimates, seconds = separate_source(source, task)
-    frames: dict[str, Mapping[str, np.ndarray]] = {}
-    silent: list[str] = []
-    nan_frames = 0
-    for stems in scenarios(song, estimates):
-        scores = evaluate(
-            {stem: song.references[stem] for stem in stems},
-            estimates,
-            song.sample_rate,
-            task.engine,
-        )
-        frames.update(scores.frames)
-        silent += [stem for stem in scores.silent if stem not in silent]
-        nan_frames = max(nan_frames, scores.nan_frames)
-    entries: dict[str, Any] = {}
-    for stem, values in frames.items():
-        entry = score_stem(song, stem, estimates[stem], task.sounding_dbfs)
-        entry.pop("sdr_frames")
-        entry.update({metric: median_of_frames(row) for metric, row in values.items()})
-        entries[stem] = {**entry, "bss_frames": values}
-    return {
-        "song": song.name,
-        "split": source.split,
-        "seconds": song.seconds,
-        "separation_seconds": seconds,
-        "missing": [stem for stem in task.stems if stem not in estimates],
-        "silent": silent,
-        "nan_frames": nan_frames,
-        "stems": entries,
-    }
+    def further_files(self, songs: Sequence[SongScores]) -> dict[Path, Any]:
+        """Return museval's JSON, `museval/<subset>/<track>.json`, for its `EvalStore`."""
+        return {
+            Path("museval", t["split"] or "test", f"{t['song']}.json"): museval_scores(t["stems"])
+            for t in songs
+        }
 
 
 def scenarios(song: Song, estimates: Estimates) -> list[list[str]]:
-    """The sets of stems that museval scores together; a later set overrides."""
+    """Return the sets of stems that museval scores together; a later set overrides."""
     together = [stem for stem in STEMS if stem in song.references and stem in estimates]
     both = all(s in song.references and s in estimates for s in ("vocals", ACCOMPANIMENT))
     sets = [together] if len(together) > 1 else []
@@ -252,7 +231,7 @@ def scenarios(song: Song, estimates: Estimates) -> list[list[str]]:
 
 
 def museval_scores(stems: Mapping[str, Any]) -> dict[str, Any]:
-    """Make of a track's scores what museval writes: `musdb.schema.json`, five places, NaN."""
+    """Return a track's scores in museval's format: `musdb.schema.json`, five places, NaN."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -261,7 +240,7 @@ def museval_scores(stems: Mapping[str, Any]) -> dict[str, Any]:
         number = ""
     targets = []
     for stem, entry in stems.items():
-        rows = {m: entry["bss_frames"].get(m) for m in METRICS}
+        rows = {m: entry["bss_frames"].get(m) for m in bss_eval.METRICS}
         count = len(rows["SDR"])
         frames = [
             {

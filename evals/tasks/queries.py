@@ -1,43 +1,45 @@
-"""How a query's wording matters, and whether presence is told; comes in: songs or clip mixtures.
+"""The effect of a query's wording on SDR, and the ROC AUC of presence.
 
-Out: what synonyms and paraphrases cost in SDR against the plain label of a stem, and the ROC AUC of
-presence ("is it in the mix?") over sources that are there and sources that are not.
+The cost of a synonym or paraphrase is its loss of SDR against the plain label of a stem. The ROC
+AUC of presence is over labels that are in a clip mixture and labels that are not.
 
 Phrases are those that were held out of the query net's training captions, and the label in
-everyday sentences. Each phrase is a free query by itself: its mask stands against all the rest.
+everyday sentences. Each phrase is a free query: its mask separates it from all the rest.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from separate.evals.data.songs import Song, SongSource
+from separate.evals.data.songs import Song, SongReader
 from separate.evals.metrics.sdr import FRAME_SECONDS, bootstrap, median_of_frames
 from separate.evals.tasks.clips import ClipMixture
+from separate.evals.tasks.evaluation import Evaluation, opened_separator
 from separate.evals.tasks.methods import separate_song
 from separate.evals.tasks.results import SongScores
-from separate.evals.tasks.runner import Progress
-from separate.evals.tasks.stems import StemsTask, opened_separator, run_task
 from separate.queries.query import Query
 from separate.queries.vocabulary import FRESH_PROBES, PROBES, label_of, labels
 from separate.sdr import frame_sdr
 
+if TYPE_CHECKING:
+    from separate.separator import Separator
+
 PARAPHRASES = ("please take out the {}", "I want to hear only {}", "extract {} from this song")
-_ABSENT = 4  # labels that are not in it, asked of each mixture
+_ABSENT = 4  # absent labels that are asked of each mixture
 
 
 @dataclass(frozen=True)
-class QueriesTask(StemsTask):
-    """What is asked and how."""
+class QueriesEval(Evaluation):
+    """Cost of other wordings on songs, and presence on clip mixtures."""
 
-    phrases: int = 8  # synonyms a stem at most; paraphrases come on top
+    phrases: int = 8  # synonyms a stem at most; paraphrases are added
     seconds: float = 30.0  # of the middle of each song
-    seed: int = 0  # of the labels that are asked for though they are not there
+    seed: int = 0  # of the absent labels that are asked for
+
+    kind = "queries"
 
     @property
     def metric(self) -> str:
@@ -48,9 +50,61 @@ class QueriesTask(StemsTask):
         )
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a song's scores depend on."""
+        """Return all that a song's scores depend on."""
         chosen = {"phrases": self.phrases, "excerpt_seconds": self.seconds, "seed": self.seed}
         return {**super().fingerprint(), **chosen}
+
+    def score(self, reader: SongReader) -> SongScores:
+        """Score phrases for the stems of a song, or presence in a clip mixture."""
+        song = reader.load().middle(self.seconds)
+        separator = opened_separator(self.method)
+        stems: dict[str, Any] = {}
+        presence: list[dict[str, Any]] = []
+        if isinstance(reader, ClipMixture):
+            present = [label_of(label).name for label in song.references]
+            asked = [*present, *absent_labels(present, f"{self.seed} {song.name}")]
+            _, scores = separate_song(separator, song, asked)
+            presence = [{"label": a, "present": a in present, "score": scores[a]} for a in asked]
+        else:
+            found = [stem for stem in self.stems if stem in song.references]
+            stems = {stem: self._score_phrases(song, stem, separator) for stem in found}
+        return {
+            "song": song.name,
+            "split": reader.split,
+            "seconds": song.seconds,
+            "stems": {stem: entry for stem, entry in stems.items() if entry},
+            "presence": presence,
+        }
+
+    def _score_phrases(self, song: Song, stem: str, separator: "Separator") -> dict[str, Any]:
+        kinds = phrases_for(stem, self.phrases)
+        queries = [Query(phrase, (phrase,)) for phrase in (stem, *kinds)]
+        estimates, _ = separate_song(separator, song, queries)
+        frame = round(FRAME_SECONDS * song.sample_rate)
+        reference = song.references[stem]
+        sdr = {
+            phrase: median_of_frames(frame_sdr(reference, audio, frame, self.sounding_dbfs))
+            for phrase, audio in estimates.items()
+        }
+        if np.isnan(sdr[stem]):
+            return {}
+        rows = {p: {"kind": kinds[p], "sdr": sdr[p], "cost": sdr[stem] - sdr[p]} for p in kinds}
+        return {"label_sdr": sdr[stem], "phrases": rows}
+
+    def outcome(self, songs: Sequence[SongScores]) -> dict[str, Any]:
+        """Average costs over songs; the ROC AUC is over all labels asked of all mixtures."""
+        unseen = [entry for entry in songs if not entry.get("seen")]
+        answers = [answer for entry in unseen for answer in entry["presence"]]
+        present = [answer["present"] for answer in answers]
+        return {
+            "stems": list(self.stems),
+            "summary": costs(unseen, self.stems),
+            "presence": {
+                "auc": roc_auc([answer["score"] for answer in answers], present),
+                "present": sum(present),
+                "absent": len(present) - sum(present),
+            },
+        }
 
 
 def phrases_for(stem: str, count: int) -> dict[str, str]:
@@ -59,41 +113,6 @@ def phrases_for(stem: str, count: int) -> dict[str, str]:
     chosen = dict.fromkeys(words[:count], "synonym")
     name = "other instruments" if stem == "other" else stem
     return {**chosen, **{text.format(name): "paraphrase" for text in PARAPHRASES}}
-
-
-def evaluate_queries(
-    songs: Sequence[SongSource],
-    mixtures: Sequence[ClipMixture],
-    task: QueriesTask,
-    *,
-    out: Path | None = None,
-    resume: bool = False,
-    jobs: int = 1,
-    on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score phrases on songs and presence on clip mixtures; arguments as `evaluate_stems`."""
-    score = partial(score_queries, task=task)
-    sources: list[Any] = [*songs, *mixtures]
-    run = run_task(sources, task, score, out=out, resume=resume, jobs=jobs, on_progress=on_progress)
-    unseen = [entry for entry in run.songs if not entry.get("seen")]
-    answers = [answer for entry in unseen for answer in entry["presence"]]
-    return {
-        "kind": "queries",
-        "dataset": task.dataset,
-        "split": task.split,
-        "method": task.method.describe(),
-        "mask_rule": task.method.mask_rule,
-        "metric": task.metric,
-        "stems": list(task.stems),
-        "summary": costs(unseen, task.stems),
-        "presence": {
-            "auc": roc_auc([a["score"] for a in answers], [a["present"] for a in answers]),
-            "present": sum(a["present"] for a in answers),
-            "absent": sum(not a["present"] for a in answers),
-        },
-        "failed": run.failed,
-        "songs": run.songs,
-    }
 
 
 def costs(scores: Sequence[SongScores], stems: Sequence[str]) -> dict[str, Any]:
@@ -110,64 +129,15 @@ def costs(scores: Sequence[SongScores], stems: Sequence[str]) -> dict[str, Any]:
                 found = [v["cost"] for v in entry["phrases"].values() if v["kind"] == kind]
                 values.append(float(np.mean(found)) if found else float("nan"))
         table[stem] = {
-            "label_sdr": bootstrap([entry["label_sdr"] for entry in entries]).__dict__,
-            **{f"{kind}_cost": bootstrap(values).__dict__ for kind, values in kinds.items()},
+            "label_sdr": asdict(bootstrap([entry["label_sdr"] for entry in entries])),
+            **{f"{kind}_cost": asdict(bootstrap(values)) for kind, values in kinds.items()},
             "phrases": {phrase: float(np.mean(values)) for phrase, values in phrases.items()},
         }
     return table
 
 
-def score_queries(source: Any, task: QueriesTask) -> SongScores:
-    """Ask a song or a clip mixture: phrases for its stems, labels that are there and are not."""
-    song = middle(source.load(), task.seconds)
-    separator = opened_separator(task.method)
-    stems: dict[str, Any] = {}
-    presence: list[dict[str, Any]] = []
-    if isinstance(source, ClipMixture):
-        here = [label_of(label).name for label in song.references]
-        asked = [*here, *absent_labels(here, f"{task.seed} {song.name}")]
-        _, likely = separate_song(separator, song, asked)
-        presence = [{"label": a, "present": a in here, "score": likely[a]} for a in asked]
-    else:
-        for stem in task.stems:
-            if stem in song.references:
-                stems[stem] = _score_phrases(song, stem, separator, task)
-    return {
-        "song": song.name,
-        "split": source.split,
-        "seconds": song.seconds,
-        "stems": {stem: entry for stem, entry in stems.items() if entry},
-        "presence": presence,
-    }
-
-
-def _score_phrases(song: Song, stem: str, separator: Any, task: QueriesTask) -> dict[str, Any]:
-    kinds = phrases_for(stem, task.phrases)
-    queries = [Query(phrase, (phrase,)) for phrase in (stem, *kinds)]
-    estimates, _ = separate_song(separator, song, queries)
-    frame = round(FRAME_SECONDS * song.sample_rate)
-    reference = song.references[stem]
-    sdr = {
-        phrase: median_of_frames(frame_sdr(reference, audio, frame, task.sounding_dbfs))
-        for phrase, audio in estimates.items()
-    }
-    if np.isnan(sdr[stem]):
-        return {}
-    rows = {p: {"kind": kinds[p], "sdr": sdr[p], "cost": sdr[stem] - sdr[p]} for p in kinds}
-    return {"label_sdr": sdr[stem], "phrases": rows}
-
-
-def middle(song: Song, seconds: float) -> Song:
-    """Cut the middle out of a song."""
-    length = min(song.mixture.shape[1], round(seconds * song.sample_rate))
-    start = (song.mixture.shape[1] - length) // 2
-    cut = slice(start, start + length)
-    references = {stem: audio[:, cut] for stem, audio in song.references.items()}
-    return Song(song.name, song.sample_rate, song.mixture[:, cut], references)
-
-
 def absent_labels(present: Sequence[str], seed: str, count: int = _ABSENT) -> list[str]:
-    """Draw labels of which none is in the mixture, nor above or below one that is."""
+    """Draw labels that are not in the mixture and not related to a label that is."""
     table = labels()
     lines = {name: set(_line(name, table)) for name in table}
     related = set().union(*(lines[name] for name in present))
@@ -180,7 +150,7 @@ def absent_labels(present: Sequence[str], seed: str, count: int = _ABSENT) -> li
 
 
 def _line(name: str | None, table: Mapping[str, Any]) -> list[str]:
-    """A label and its parents."""
+    """Return a label and its parents."""
     found = []
     while name is not None:
         found.append(name)
@@ -189,10 +159,11 @@ def _line(name: str | None, table: Mapping[str, Any]) -> list[str]:
 
 
 def roc_auc(scores: Sequence[float], present: Sequence[bool]) -> float:
-    """How often a source that is there scores above one that is not; ties count half.
+    """Return the area under the ROC curve.
 
     Returns:
-        0..1, NaN where one of the two kinds is missing.
+        The part of pairs in which the present source scores above the absent one, ties counted
+        half; 0..1, NaN where one of the two kinds is missing.
     """
     values, truth = np.asarray(scores, float), np.asarray(present, bool)
     positive, negative = values[truth], values[~truth]

@@ -1,7 +1,6 @@
-"""Which threshold suits a binary-mask model: the likelihoods once, the scores for each threshold.
+"""GNSDR, GSIR and GSAR of a binary-mask model for each of several thresholds, on MIR-1K.
 
-In: clips of MIR-1K and a model. Out: GNSDR, GSIR and GSAR of the voice by threshold, as
-`separate.evals.tasks.mir1k` has them.
+The likelihoods of a clip are computed once for all thresholds.
 """
 
 import math
@@ -10,29 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from separate.evals.report.table import Result, Table, number
-from separate.evals.tasks.mir1k import METRICS, SOURCES, Clip, pair_scores
+from separate.evals.tasks.mir1k import METRICS, SOURCES, KaraokeClip, pair_scores
 from separate.evals.tasks.runner import Progress
 from separate.insides import VoiceFinder
 
 
 def sweep(
-    clips: Sequence[Clip],
+    clips: Sequence[KaraokeClip],
     model: str,
     thresholds: Sequence[float],
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score every threshold on every clip; what falls out of the voice is the accompaniment.
+    """Score every threshold on every clip; the accompaniment is mixture minus voice.
 
     Args:
-        clips: Of the training singers, if a threshold is to be chosen.
+        clips: Clips; those of the training singers to choose a threshold.
         model: Name or path of a model of `separate train ibm`.
-        thresholds: To try.
+        thresholds: Thresholds to score.
         on_progress: Called after each clip.
 
     Raises:
         CheckpointError: There is no such model.
-        SettingsError: It is of another kind.
+        SettingsError: The model is of another kind.
     """
     finder = VoiceFinder(model)
     scored: dict[float, list[dict[str, float]]] = {threshold: [] for threshold in thresholds}
@@ -48,7 +46,7 @@ def sweep(
     rows = [
         {
             "threshold": threshold,
-            "silent": len(clips) - len(entries),  # clips of which nothing is left
+            "silent": len(clips) - len(entries),  # clips whose estimate is silent
             **{f"g{metric}": _mean(entries, metric) for metric in METRICS},
         }
         for threshold, entries in scored.items()
@@ -60,28 +58,7 @@ def sweep(
 
 
 def _mean(entries: Sequence[Mapping[str, float]], metric: str) -> float:
-    """Average over clips by their length; NaN where there are none."""
+    """Average over clips, weighted by their length; NaN without clips."""
     weights = [entry["seconds"] for entry in entries]
     values = [entry[metric] for entry in entries]
     return float(np.average(values, weights=weights)) if entries else math.nan
-
-
-def thresholds_table(results: Sequence[Result]) -> Table:
-    """A threshold a row."""
-    header = ("model", "threshold", *(f"G{metric.upper()}" for metric in METRICS), "silent")
-    rows = [
-        (
-            result["model"],
-            number(row["threshold"], 2),
-            *(number(row[f"g{metric}"], 2) for metric in METRICS),
-            str(row["silent"]),
-        )
-        for result in results
-        for row in result["rows"]
-    ]
-    clips = ", ".join(str(result["clips"]) for result in results)
-    note = (
-        f"Voice, {clips} clips; BSS Eval v3, means weighted by length, without clips of which"
-        " nothing is left (silent). dB."
-    )
-    return Table("Thresholds", header, tuple(rows), note)

@@ -10,14 +10,14 @@ from separate.evals.report.queries import clips_table
 from separate.evals.tasks.clips import (
     TAGS,
     ClipMixture,
-    ClipsTask,
+    ClipsEval,
     by_class,
     draw,
-    evaluate_clips,
     held_out,
     negative_effect,
     query_for,
 )
+from separate.evals.tasks.evaluation import evaluate
 from separate.evals.tasks.methods import Method, oracle_method
 from separate.evals.tasks.results import plain
 from separate.queries.vocabulary import audioset_classes, label_of
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 
 def task(folder, method=MIXTURE, **options):
-    return ClipsTask(method, ("target",), "clips", root=folder, **options)
+    return ClipsEval(method, ("target",), "clips", root=folder, **options)
 
 
 def test_only_held_out_clips_are_used(folder):
@@ -71,16 +71,16 @@ def test_clips_are_mixed_at_equal_energy(folder):
 
 def test_improvement_over_the_mixture(folder):
     mixtures = draw(held_out(folder), 2)
-    baseline = evaluate_clips(mixtures, task(folder))
+    baseline = evaluate(mixtures, task(folder))
     assert baseline["summary"]["mean"]["sdr_improvement"]["mean"] == 0
-    oracle = evaluate_clips(mixtures, task(folder, oracle_method("irm", "whole")))
+    oracle = evaluate(mixtures, task(folder, oracle_method("irm", "whole")))
     assert oracle["summary"]["mean"]["sdr_improvement"]["mean"] > 5
     assert set(oracle["classes"]) == {"flute", "cello", "dog_bark"}
 
 
 def test_seen_clips_stay_out_of_the_means(folder):
     seen = replace(task(folder), trained_on=({"dataset": task(folder).dataset},))
-    result = evaluate_clips(draw(held_out(folder), 1), seen)
+    result = evaluate(draw(held_out(folder), 1), seen)
     assert all(entry["seen"] for entry in result["songs"]) and not result["classes"]
     assert "3 mixture(s) that a model was trained on" in clips_table([plain(result)]).note
 

@@ -12,9 +12,9 @@ from separate.evals.cli.commands import eval_app
 from separate.evals.data.lyrics import find_lyrics_songs
 from separate.evals.metrics.wer import reduction, score_texts, wer_interval
 from separate.evals.report.lyrics import lyrics_table
-from separate.evals.report.lyrics_page import lyrics_page
+from separate.evals.report.page import page as page_of
 from separate.evals.report.tables import tables_of
-from separate.evals.tasks.lyrics import BASELINE, DEFAULT, TRUE, Way, summarise_lyrics
+from separate.evals.tasks.lyrics import BASELINE, DEFAULT, TRUE, Route, summarise_lyrics
 
 pytest.importorskip("alt_eval", reason="alt-eval is not installed")
 LINES = [
@@ -73,9 +73,9 @@ def test_summary_leaves_out_what_was_trained_on() -> None:
     assert summary[BASELINE.name]["plain"]["real_time_factor"] == 0.2
 
 
-def test_ways_have_names() -> None:
+def test_routes_have_names() -> None:
     assert BASELINE.name == "mixture, Whisper's windows"
-    assert Way("vocals", "rms-vad", TRUE).name == "true vocals, RMS-VAD"
+    assert Route("vocals", "rms-vad", TRUE).name == "true vocals, RMS-VAD"
     assert DEFAULT.name == "by default"
 
 
@@ -128,7 +128,7 @@ def test_a_verse_from_audio_to_table_and_page(shared_data: Path, tmp_path: Path)
         assert result["summary"][way]["guarded"]["WER"] < 0.5
     page = (report / "index.html").read_text()
     assert 'class="token hit' in page and "Word by word" in page and "http" not in page
-    assert page == lyrics_page(result)
+    assert page == page_of([result], [])
     assert [table.title for table in tables_of(result)][-1] == "Lyrics"
     (first, *_) = lyrics_table([result]).rows
     assert first[0] == "tiny.en: mixture, Whisper's windows" and first[2] == "0.0"

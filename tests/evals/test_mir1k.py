@@ -6,14 +6,15 @@ from song_helpers import RATE, noise, tone
 
 from separate.audio import write_audio
 from separate.errors import DataError
+from separate.evals.tasks.evaluation import evaluate
 from separate.evals.tasks.methods import Method, oracle_method
-from separate.evals.tasks.mir1k import Mir1kTask, evaluate_mir1k, find_clips, weighted
+from separate.evals.tasks.mir1k import Mir1kEval, find_clips, weighted
 
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
 
 
 def task(method=MIXTURE, stems=("vocals",)):
-    return Mir1kTask(method, stems, "MIR-1K", "test", accompaniment=True)
+    return Mir1kEval(method, stems, "MIR-1K", "test", accompaniment=True)
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def test_the_shared_data_has_the_published_number_of_clips(shared_data):
 
 def test_the_mixture_is_no_gain_and_an_oracle_is(folder):
     clips = find_clips(folder)
-    baseline = evaluate_mir1k(clips, task())["summary"]
+    baseline = evaluate(clips, task())["summary"]
     assert baseline["vocals"]["gnsdr"]["mean"] == pytest.approx(0, abs=1e-6)
-    oracle = evaluate_mir1k(clips, task(oracle_method("irm", "whole")))["summary"]
+    oracle = evaluate(clips, task(oracle_method("irm", "whole")))["summary"]
     assert oracle["vocals"]["gnsdr"]["mean"] > 5 and oracle["accompaniment"]["gsir"]["mean"] > 5
 
 
@@ -57,7 +58,7 @@ def test_scores_are_those_of_bss_eval_sources(folder):
     from museval.metrics import bss_eval_sources
 
     clip = find_clips(folder)[0]
-    result = evaluate_mir1k([clip], task(oracle_method("ibm", "whole")))
+    result = evaluate([clip], task(oracle_method("ibm", "whole")))
     entry = result["songs"][0]["stems"]["vocals"]
     song = clip.load()
     truth = np.stack([audio.T.astype(float) for audio in song.references.values()])

@@ -9,8 +9,10 @@ from song_helpers import RATE, four_stems, noise, write_song
 from separate.errors import DataError
 from separate.evals.metrics import bss_eval
 from separate.evals.metrics.sdr import median_of_frames
+from separate.evals.tasks.evaluation import evaluate
 from separate.evals.tasks.methods import Method, oracle_method
-from separate.evals.tasks.musdb import MusdbTask, StemFile, evaluate_musdb, find_tracks
+from separate.evals.tasks.musdb import MusdbEval, StemFile, find_tracks
+from separate.evals.tasks.runner import RunOptions
 
 TRACK = "Music Delta - 80s Rock"
 FOUR = ("vocals", "drums", "bass", "other")
@@ -21,7 +23,7 @@ needs_ffmpeg = pytest.mark.skipif(
 
 
 def task(method=MIXTURE, stems=FOUR, **options):
-    return MusdbTask(method, stems, "MUSDB18", "test", accompaniment=True, **options)
+    return MusdbEval(method, stems, "MUSDB18", "test", accompaniment=True, **options)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_oracles_land_where_museval_called_directly_puts_them(shared_data, kind)
     import scipy.signal
 
     source = find_tracks(shared_data / "musdb18", ["train"])[0]
-    result = evaluate_musdb([source], task(oracle_method(kind, "whole")))
+    result = evaluate([source], task(oracle_method(kind, "whole")))
     ours = result["songs"][0]["stems"]
     song = source.load()
     options = {"nperseg": 4096, "noverlap": 3072}
@@ -110,7 +112,7 @@ def test_hq_tracks_are_chosen_by_subset_and_name(hq):
 
 def test_protocol_and_files(hq, tmp_path):
     out = tmp_path / "out"
-    result = evaluate_musdb(find_tracks(hq, ["test"]), task(), out=out)
+    result = evaluate(find_tracks(hq, ["test"]), task(), RunOptions(out))
     assert result["stems"] == ["vocals", "drums", "bass", "other", "accompaniment"]
     track = result["songs"][0]
     entry = track["stems"]["vocals"]
@@ -129,7 +131,7 @@ def test_protocol_and_files(hq, tmp_path):
 def test_museval_reads_our_files(hq, tmp_path):
     import museval
 
-    result = evaluate_musdb(find_tracks(hq, ["test"]), task(), out=tmp_path / "out")
+    result = evaluate(find_tracks(hq, ["test"]), task(), RunOptions(tmp_path / "out"))
     store = museval.EvalStore()
     store.add_eval_dir(tmp_path / "out" / "museval")
     medians = store.agg_frames_tracks_scores()
@@ -181,14 +183,14 @@ def test_changes_of_an_estimate_do_what_theory_says():
 
 def test_a_damaged_track_is_reported_and_an_interrupted_run_goes_on(hq, tmp_path):
     (hq / "test" / "B" / "drums.wav").write_bytes(b"RIFF")
-    result = evaluate_musdb(find_tracks(hq, ["test"]), task(engine="fast"), out=tmp_path / "out")
+    result = evaluate(find_tracks(hq, ["test"]), task(engine="fast"), RunOptions(tmp_path / "out"))
     assert [t["song"] for t in result["songs"]] == ["A"]
     assert [t["song"] for t in result["failed"]] == ["B"]
     shutil.copy(hq / "test" / "A" / "drums.wav", hq / "test" / "B" / "drums.wav")
     done: list[str] = []
-    again = evaluate_musdb(
-        find_tracks(hq, ["test"]), task(engine="fast"), out=tmp_path / "out", resume=True,
-        on_progress=lambda *step: done.append(step[2]),
+    again = evaluate(
+        find_tracks(hq, ["test"]), task(engine="fast"),
+        RunOptions(tmp_path / "out", True, on_progress=lambda *step: done.append(step[2])),
     )  # fmt: skip
     assert done == ["B"] and len(again["songs"]) == 2
     assert (tmp_path / "out" / "museval" / "test" / "A.json").is_file()
@@ -196,7 +198,7 @@ def test_a_damaged_track_is_reported_and_an_interrupted_run_goes_on(hq, tmp_path
 
 def test_one_stem_alone_is_not_in_the_protocol(hq):
     with pytest.raises(DataError, match="the vocals or two of"):
-        evaluate_musdb(find_tracks(hq, ["test"]), task(stems=("drums",), engine="fast"))
+        evaluate(find_tracks(hq, ["test"]), task(stems=("drums",), engine="fast"))
 
 
 @needs_ffmpeg

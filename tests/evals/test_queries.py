@@ -4,13 +4,12 @@ from song_helpers import four_stems, write_song
 
 from separate.evals.data.songs import find_songs
 from separate.evals.tasks import queries
+from separate.evals.tasks.evaluation import evaluate
 from separate.evals.tasks.methods import Method
 from separate.evals.tasks.queries import (
-    QueriesTask,
+    QueriesEval,
     absent_labels,
     costs,
-    evaluate_queries,
-    middle,
     phrases_for,
     roc_auc,
 )
@@ -46,10 +45,10 @@ def test_absent_labels_are_related_to_nothing_that_is_there():
 def test_the_middle_of_a_song(tmp_path):
     write_song(tmp_path / "A", four_stems(3.0))
     song = find_songs(tmp_path)[0].load()
-    cut = middle(song, 1.0)
+    cut = song.middle(1.0)
     assert cut.mixture.shape == (2, 8000)
     np.testing.assert_array_equal(cut.references["bass"], song.references["bass"][:, 8000:16000])
-    assert middle(song, 10).mixture.shape == song.mixture.shape
+    assert song.middle(10).mixture.shape == song.mixture.shape
 
 
 def test_cost_is_the_labels_score_less_the_phrases(tmp_path, monkeypatch):
@@ -62,8 +61,8 @@ def test_cost_is_the_labels_score_less_the_phrases(tmp_path, monkeypatch):
 
     monkeypatch.setattr(queries, "separate_song", separate_song)
     monkeypatch.setattr(queries, "opened_separator", lambda method: None)
-    task = QueriesTask(METHOD, ("drums",), "set", phrases=2)
-    result = evaluate_queries(find_songs(tmp_path), [], task)
+    task = QueriesEval(METHOD, ("drums",), "set", phrases=2)
+    result = evaluate(find_songs(tmp_path), task)
     entry = result["summary"]["drums"]
     assert entry["label_sdr"]["mean"] == pytest.approx(20, abs=1e-3)
     assert entry["synonym_cost"]["mean"] == pytest.approx(20 * np.log10(2), abs=1e-3)

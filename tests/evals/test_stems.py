@@ -9,9 +9,10 @@ from separate.audio import write_audio
 from separate.errors import DataError
 from separate.evals.data.songs import find_songs
 from separate.evals.metrics.sdr import global_sdr
+from separate.evals.tasks.evaluation import evaluate
 from separate.evals.tasks.methods import Method, oracle_method, read_estimates
-from separate.evals.tasks.runner import score_songs
-from separate.evals.tasks.stems import StemsTask, evaluate_stems
+from separate.evals.tasks.runner import RunOptions, score_songs
+from separate.evals.tasks.stems import StemsEval
 
 STEMS = ("vocals", "drums", "bass", "other")
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
@@ -25,11 +26,11 @@ def songs(tmp_path):
 
 
 def task(method=MIXTURE, **options):
-    return StemsTask(method, STEMS, "set", **options)
+    return StemsEval(method, STEMS, "set", **options)
 
 
 def test_mixture_is_no_improvement_over_itself(songs):
-    result = evaluate_stems(find_songs(songs), task())
+    result = evaluate(find_songs(songs), task())
     entry = result["songs"][0]["stems"]["vocals"]
     stems = four_stems()
     assert entry["sdr"] == pytest.approx(global_sdr(stems["vocals"], sum(stems.values())), abs=0.05)
@@ -40,14 +41,14 @@ def test_mixture_is_no_improvement_over_itself(songs):
 
 
 def test_oracle_states_its_rule_and_is_better(songs):
-    result = evaluate_stems(find_songs(songs), task(oracle_method("irm", "model")))
+    result = evaluate(find_songs(songs), task(oracle_method("irm", "model")))
     assert result["mask_rule"] == "oracle irm 4096/1024 at 44.1 kHz, lower 1024 bins, continued"
     assert result["summary"]["mean"]["sdr_improvement"]["mean"] > 3
 
 
 def test_damaged_song_is_reported_and_the_rest_goes_on(songs):
     (songs / "valid" / "A" / "bass.wav").write_bytes(b"RIFF broken")
-    result = evaluate_stems(find_songs(songs), task())
+    result = evaluate(find_songs(songs), task())
     assert [song["song"] for song in result["songs"]] == ["B"]
     assert [failure["song"] for failure in result["failed"]] == ["A"]
     assert "bass.wav" in result["failed"][0]["error"]
@@ -57,13 +58,13 @@ def test_all_damaged(songs):
     for name in "AB":
         (songs / "valid" / name / "bass.wav").write_bytes(b"RIFF broken")
     with pytest.raises(DataError, match="no song could be scored"):
-        evaluate_stems(find_songs(songs), task())
+        evaluate(find_songs(songs), task())
 
 
 def test_nothing_to_score(songs):
-    nonsense = StemsTask(MIXTURE, ("nonsense",), "set")
+    nonsense = StemsEval(MIXTURE, ("nonsense",), "set")
     with pytest.raises(DataError, match="have nonsense; see --stems"):
-        evaluate_stems(find_songs(songs), nonsense)
+        evaluate(find_songs(songs), nonsense)
 
 
 def end_the_process(song):
@@ -72,40 +73,40 @@ def end_the_process(song):
 
 def test_a_process_that_is_killed_gives_one_line(songs):
     with pytest.raises(DataError, match="give fewer --jobs"):
-        score_songs(find_songs(songs), end_the_process, jobs=2)
+        score_songs(find_songs(songs), end_the_process, RunOptions(jobs=2))
 
 
 def test_resume_keeps_songs_made_in_the_same_way(songs, tmp_path):
     out = tmp_path / "out"
-    first = evaluate_stems(find_songs(songs), task(), out=out)
+    first = evaluate(find_songs(songs), task(), RunOptions(out))
     track = out / "tracks" / "valid" / "A.json"
     stored = json.loads(track.read_text())
     stored["stems"]["vocals"]["sdr"] = 77.0
     track.write_text(json.dumps(stored))
     seen: list[str] = []
-    again = evaluate_stems(
-        find_songs(songs), task(), out=out, resume=True, on_progress=lambda *p: seen.append(p[2])
+    again = evaluate(
+        find_songs(songs), task(), RunOptions(out, True, on_progress=lambda *p: seen.append(p[2]))
     )
     assert again["songs"][0]["stems"]["vocals"]["sdr"] == 77.0 and seen == []
-    other = evaluate_stems(find_songs(songs), task(sounding_dbfs=-50.0), out=out, resume=True)
+    other = evaluate(find_songs(songs), task(sounding_dbfs=-50.0), RunOptions(out, resume=True))
     assert other["songs"][0]["stems"]["vocals"]["sdr"] == pytest.approx(
         first["songs"][0]["stems"]["vocals"]["sdr"], abs=1e-3
     )
 
 
 def test_processes_give_the_same(songs):
-    alone = evaluate_stems(find_songs(songs), task())
-    both = evaluate_stems(find_songs(songs), task(), jobs=2)
+    alone = evaluate(find_songs(songs), task())
+    both = evaluate(find_songs(songs), task(), RunOptions(jobs=2))
     assert [s["song"] for s in both["songs"]] == ["A", "B"]
     assert alone["summary"] == both["summary"]
 
 
 def test_seen_songs_are_marked(songs):
     trained_on = ({"dataset": "set", "split": "train", "songs": ["a"]},)
-    result = evaluate_stems(find_songs(songs), task(trained_on=trained_on))
+    result = evaluate(find_songs(songs), task(trained_on=trained_on))
     assert [song["seen"] for song in result["songs"]] == [True, False]
     assert result["summary"]["vocals"]["sdr"]["songs"] == 1
-    unknown = evaluate_stems(find_songs(songs), task())
+    unknown = evaluate(find_songs(songs), task())
     assert unknown["songs"][0]["seen"] is None
 
 
