@@ -100,12 +100,17 @@ def test_other_overlaps_are_refused(overlap: int) -> None:
         Grid(1000, overlap)
 
 
-def test_windows_are_joined_by_straight_lines() -> None:
+@pytest.mark.parametrize("overlap", [1, 200])
+def test_windows_are_joined_by_straight_lines(overlap: int) -> None:
     numbers = iter(range(1, 10))
-    result = list(overlap_add([tone(1500)], GRID, lambda w: np.full((1, *w.shape), next(numbers))))
-    joined = np.concatenate(result, axis=-1)[0, 0]
-    assert (joined[:800] == 1).all() and (joined[1000:] == 2).all()
-    np.testing.assert_allclose(joined[800:1000], 1 + (np.arange(200) + 0.5) / 200, rtol=1e-6)
+    result = overlap_add(
+        [tone(1500)], Grid(1000, overlap), lambda w: np.full((1, *w.shape), next(numbers))
+    )
+    joined = np.concatenate(list(result), axis=-1)[0, 0]
+    start = 1000 - overlap
+    assert (joined[:start] == 1).all() and (joined[1000:] == 2).all()
+    line = 1 + (np.arange(overlap) + 0.5) / overlap
+    np.testing.assert_allclose(joined[start:1000], line, rtol=1e-6)
 
 
 def test_each_window_is_shown_with_its_result_in_order() -> None:
@@ -162,6 +167,7 @@ def test_no_more_is_separated_when_nobody_reads_on() -> None:
     release.set()
     results.close()
     assert len(done) <= 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("separate")]
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])
