@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separate.backends.masking import MaskModel, PreparedQuery, apply_mask, open_model, wrap
+from separate.backends.masking import (
+    MaskModel,
+    PreparedQuery,
+    apply_mask,
+    open_model,
+    random_model,
+    wrap,
+)
 from separate.errors import CheckpointError, QueryError
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
@@ -314,6 +321,16 @@ def test_only_the_voices_masks_are_locked_and_other_is_the_rest(default: MaskMod
     prepared = default.prepare([parse_query(name) for name in names])
     assert default.claims(prepared) == [True, False, False, False, False, True]
     assert [query.is_rest for query in prepared] == [False] * 3 + [True] + [False] * 2
+
+
+def test_the_untrained_model_runs_as_much_for_each_stem_as_a_trained_one() -> None:
+    model = random_model(Settings())
+    prepared = model.prepare([parse_query(name) for name in ("vocals", "drums", "bass", "other")])
+    assert model.claims(prepared) == [True, False, False, False]
+    shares = [
+        model.net.net.shares(load_encoder().embed_text([name]))[0] for name in ("vocals", "bass")
+    ]
+    torch.testing.assert_close(torch.stack(shares), torch.eye(4)[[0, 3]])
 
 
 def test_queries_are_prepared_with_all_that_they_say(default: MaskModel) -> None:
