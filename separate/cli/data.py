@@ -48,26 +48,36 @@ def mixtures(
     folders: Annotated[
         list[Path], typer.Argument(help="Unpacked packages, or folders of recordings.")
     ],
-    tagger: Annotated[
-        str, typer.Option(help="AudioSet's tagger: efficientat-mn04, or a .pt file.")
-    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; resumed there.")],
+    tagger: Annotated[
+        str, typer.Option(help="AudioSet tagger: efficientat-mn04, or an EfficientAT .pt file.")
+    ] = "efficientat-mn04",
     licence: Annotated[str, typer.Option(help="Licence where there is no copyright file.")] = "",
     licences: Annotated[str, typer.Option(help="Licence classes to keep.")] = "free,sharealike",
     window: Annotated[float, typer.Option(help="Length of a window, 6 to 12 s.")] = 10.0,
     shortest: Annotated[float, typer.Option(help="Shortest recording, in seconds.")] = 20.0,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only print hours by package and licence class.")
+    ] = False,
 ) -> None:
     """Cache recordings without stems as windows, with what surely sounds in each; see docs/data.md.
 
     Folders and archives (.zip, .pk3) are searched. scripts/fetch_mixtures.sh fetches packages.
     """
-    from separate.corpus.mixtures.build import MixtureSettings, build_mixtures
+    from separate.corpus.mixtures.build import (
+        MixtureSettings,
+        build_mixtures,
+        count_recordings,
+    )
     from separate.corpus.mixtures.clues import ClueFinder
 
     try:
         settings = MixtureSettings(
             window_seconds=window, shortest_seconds=shortest, licences=tuple(licences.split(","))
         )
+        if count:
+            typer.echo(count_recordings(folders, settings, licence))
+            return
         finder = ClueFinder(tagger)
         report = build_mixtures(folders, out, finder, settings, licence=licence, on_progress=_show)
     except SeparateError as error:
@@ -118,15 +128,14 @@ def estimates(
 
 @data_app.command(name="check-labels")
 def check_labels(
-    tagger: Annotated[str, typer.Option(help="AudioSet's tagger, as for `mixtures`.")],
     songs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of cached songs with stems.")
     ] = None,
+    tagger: Annotated[str, typer.Option(help="AudioSet tagger, as for `mixtures`.")] = (
+        "efficientat-mn04"
+    ),
     measured: Annotated[
         Path | None, typer.Option(help="File (.npz) that keeps what was measured, or holds it.")
-    ] = None,
-    corpus: Annotated[
-        list[Path] | None, typer.Option(help="Corpus of `mixtures` whose shares count; repeat.")
     ] = None,
     fit: Annotated[
         Path | None, typer.Option(help="Write the rule with its thresholds to this file.")
@@ -138,7 +147,6 @@ def check_labels(
     from separate.corpus.mixtures.labels import fit_rule, table
     from separate.corpus.sources.licences import CLASSES
     from separate.train.data.folders import load_corpus
-    from separate.train.data.recordings import clues_in
 
     try:
         if measured is not None and measured.exists():
@@ -148,7 +156,7 @@ def check_labels(
             known = measure_songs(found, ClueFinder(tagger), on_progress=_show)
             if measured is not None:
                 known.save(measured)
-        rule, likelihoods = fit_rule(known, clues_in(corpus) if corpus else None)
+        rule, likelihoods = fit_rule(known)
     except SeparateError as error:
         _fail(error)
     typer.echo(table(known, likelihoods, rule))

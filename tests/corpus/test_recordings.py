@@ -1,6 +1,7 @@
 """Recordings without stems: licences by file, the cache, and what is said to sound in windows."""
 
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -29,7 +30,6 @@ from separate.corpus.mixtures.labels import (
     Rule,
     fit_rule,
     load_rule,
-    prevalence_of,
     table,
 )
 from separate.corpus.mixtures.recordings import find_recordings
@@ -37,7 +37,7 @@ from separate.corpus.sources.copyrights import class_of, licence_of
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.errors import DataError
 from separate.train.data.folders import Song
-from separate.train.data.recordings import clues_in, load_mixtures, summarise
+from separate.train.data.recordings import load_mixtures, summarise
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: Game
@@ -157,7 +157,7 @@ class FakeFinder:
 
 def rule(tagger="fake", sounds=0.9, silent=0.1):
     weights = (1.0,) * len(CLUES)
-    one = LabelRule(0.0, weights, sounds, silent, 0.5)
+    one = LabelRule(0.0, weights, sounds, silent)
     return Rule(
         tagger, dict.fromkeys(LABELS, one) | {"bass": replace(one, sounds=None, silent=None)}
     )
@@ -200,7 +200,6 @@ def test_a_corpus_is_built_once_and_read_with_labels(package, tmp_path):
     assert long.audio.shape == (27 * SAMPLE_RATE, 2)
     np.testing.assert_allclose(long.audio[:1000] / 32767, noise(27, 1)[:1000], atol=2e-4)
     assert [w.stop - w.start for w in long.windows] == [441000, 441000, 7 * SAMPLE_RATE]
-    assert clues_in([out]).shape == (5, len(LABELS), len(CLUES))
 
 
 def test_a_recording_that_was_not_finished_is_made_again(package, tmp_path):
@@ -337,11 +336,10 @@ def known():
 
 
 def test_a_rule_is_fitted_and_labels_that_cannot_be_told_fall_out(known):
-    fitted, likelihoods = fit_rule(known, known.values)
+    fitted, likelihoods = fit_rule(known)
     drums, bass, piano = (fitted.labels[label] for label in ("drums", "bass", "piano"))
     assert drums.sounds is not None
     assert drums.silent is not None
-    assert drums.prevalence == pytest.approx(0.5, abs=0.05)
     assert bass.sounds is not None
     assert bass.sounds > drums.sounds
     assert piano.sounds is None
@@ -351,14 +349,6 @@ def test_a_rule_is_fitted_and_labels_that_cannot_be_told_fall_out(known):
     printed = table(known, likelihoods, fitted)
     assert f"| drums | sounds | used: {drums.sounds:g} | 1.00 | 1.00 |" in printed
     assert "| piano | sounds | none is good enough |" in printed
-
-
-def test_prevalence_is_found_from_likelihoods_at_even_odds():
-    rng = np.random.default_rng(3)
-    sounds = rng.random(4000) < 0.1
-    logits = rng.standard_normal(4000) * 2 + np.where(sounds, 2, -2)
-    likelihoods = 1 / (1 + np.exp(-logits))  # two normal distributions: their exact likelihood
-    assert prevalence_of(likelihoods[:, None])[0] == pytest.approx(0.1, abs=0.02)
 
 
 def test_the_rule_that_ships_says_only_what_it_may(tmp_path):
@@ -383,10 +373,13 @@ def test_the_commands_cache_a_recording_and_list_it(tmp_path):
     result = CliRunner().invoke(data_app, command)
     assert result.exit_code == 0, result.output
     assert "1 recordings written" in result.output
-    values = clues_in([tmp_path / "out"])
+    info = json.loads(next((tmp_path / "out").rglob("mixture.json")).read_text())
+    values = np.array([window["clues"] for window in info["windows"]])
     assert np.isfinite(values).all()
     drums, strings = (values[:, LABELS.index(name)].mean(0) for name in ("drums", "strings"))
     assert drums[CLUES.index("presence")] > strings[CLUES.index("presence")]
     assert "free" in summarise(tmp_path / "out")
+    counted = CliRunner().invoke(data_app, [*command, "--count"])
+    assert re.search(r"music +free +1 +0\.01\n", counted.output)
     again = CliRunner().invoke(data_app, command)
     assert "0 recordings written" in again.output

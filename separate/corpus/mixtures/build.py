@@ -10,6 +10,7 @@ when the corpus is read, so that another rule asks for no second measuring: see
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,6 +194,42 @@ def _write(folder: Path, audio: np.ndarray | None, document: dict[str, Any]) -> 
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be written ({error}); free some space") from error
+
+
+def count_recordings(
+    folders: Sequence[Path], settings: MixtureSettings | None = None, licence: str = ""
+) -> str:
+    """Return a table of the recordings below some folders, by package and class, before any work.
+
+    Args:
+        folders: As for `build_mixtures`.
+        settings: Recordings that are too short for them are not counted.
+        licence: The licence's name where a folder has no copyright file.
+
+    Raises:
+        DataError: No recording was found.
+    """
+    settings = settings or MixtureSettings()
+    found = find_recordings(list(folders), licence)
+    rows: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
+    for recording in found.recordings:
+        try:
+            with recording.opened() as path:
+                info = probe(path)
+        except SeparateError:
+            continue
+        seconds = (info.samples or 0) / info.sample_rate
+        if seconds >= settings.shortest_seconds:
+            row = rows[(recording.package, recording.licence.licence_class)]
+            row[0] += 1
+            row[1] += seconds / 3600
+    for licence_class in sorted({name for _, name in rows}):
+        parts = [row for (_, name), row in rows.items() if name == licence_class]
+        rows[("all", licence_class)] = [sum(column) for column in zip(*parts, strict=True)]
+    lines = [f"{'package':24} {'class':12} {'recordings':>10} {'hours':>7}"]
+    for (package, licence_class), (items, hours) in rows.items():
+        lines.append(f"{package:24} {licence_class:12} {items:10.0f} {hours:7.2f}")
+    return "\n".join([*lines, *(f"left out: {line}" for line in found.left_out)])
 
 
 def descriptions(folder: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -5,7 +5,7 @@ whose likelihood passes the rule's thresholds. The rule that ships stands in `ru
 `separate data check-labels --fit` fits one on songs whose stems are known.
 
 A threshold is the loosest at which the label is right in `PRECISION` of the windows that get it, in
-real songs and in rendered ones, when the label sounds as often as in the corpus it is meant for.
+real songs and in rendered ones, if it sounds as seldom (or, for silence, as often) as may be.
 Likelihoods of a window come from a rule that was fitted without its song. A label without such a
 threshold is not used.
 """
@@ -25,8 +25,19 @@ from separate.errors import DataError
 
 RULE_PATH = Path(__file__).parent / "rule.json"
 PRECISION = 0.9
+# The share of windows in which each sounds, in a corpus of games' music: at least and at most. In
+# songs with stems it is another, and precision depends on it.
+_SHARES = {
+    "vocals": (0.05, 0.3),
+    "drums": (0.4, 0.7),
+    "bass": (0.4, 0.8),
+    "guitar": (0.15, 0.4),
+    "piano": (0.15, 0.4),
+    "synth": (0.25, 0.6),
+    "strings": (0.2, 0.6),
+}
 _GRID = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # of the printed table
-_LEAST_LABELLED = 10  # windows of real, or of rendered, songs that a threshold is judged by
+_LEAST = 10  # windows of real, or of rendered, songs that a threshold is judged by
 _LEAST_IN_ALL = 25
 _FOLDS = 6
 _RIDGE = 1e-2  # weight of the squared weights, of clues with unit variance
@@ -41,7 +52,6 @@ class LabelRule:
     weights: tuple[float, ...]  # a clue each
     sounds: float | None  # likelihood from which it surely sounds; None: never said
     silent: float | None  # likelihood up to which it surely doesn't; None: never said
-    prevalence: float  # share of windows in which it sounds, that the thresholds are for
 
 
 @dataclass(frozen=True)
@@ -93,13 +103,11 @@ def load_rule(path: Path = RULE_PATH) -> Rule:
         raise DataError(f"{path}: no rule for labels ({error}); install separate again") from error
 
 
-def fit_rule(known: Known, corpus: np.ndarray | None = None) -> tuple[Rule, np.ndarray]:
+def fit_rule(known: Known) -> tuple[Rule, np.ndarray]:
     """Fit weights on windows of free songs, and choose thresholds on all.
 
     Args:
         known: Measured windows.
-        corpus: Clues `(n, labels, clues)` of the recordings that are to be labelled, from which
-            follows how often each label sounds there; None: as in the rule that ships.
 
     Returns:
         The rule, and likelihoods `(n, labels)` of the known windows by rules that did not know
@@ -117,16 +125,11 @@ def fit_rule(known: Known, corpus: np.ndarray | None = None) -> tuple[Rule, np.n
             some, offset = _fit(values[others], states[others] == SOUNDS)
             held[inside, number] = _logistic(values[inside] @ some + offset)
         weights[number], bias[number] = _fit(values[usable], states[usable] == SOUNDS)
-    if corpus is None:
-        shares = np.array([load_rule().labels[label].prevalence for label in LABELS])
-    else:
-        shares = prevalence_of(_logistic((corpus * weights).sum(-1) + bias))
     labels = {}
     for number, label in enumerate(LABELS):
-        share = round(float(shares[number]), 3)
-        sounds, silent = _thresholds(known, number, held[:, number], share)
+        sounds, silent = _thresholds(known, number, held[:, number])
         rounded = tuple(round(float(weight), 4) for weight in weights[number])
-        labels[label] = LabelRule(round(float(bias[number]), 4), rounded, sounds, silent, share)
+        labels[label] = LabelRule(round(float(bias[number]), 4), rounded, sounds, silent)
     return Rule(known.tagger, labels), held
 
 
@@ -196,13 +199,14 @@ def score(
 
 
 def _thresholds(
-    known: Known, number: int, likelihoods: np.ndarray, prevalence: float
+    known: Known, number: int, likelihoods: np.ndarray
 ) -> tuple[float | None, float | None]:
     """Return the loosest thresholds with enough precision, for sounds and for silence."""
     grid = np.unique(np.concatenate([np.arange(0.5, 0.95, 0.01), 1 - np.geomspace(0.05, 5e-4, 40)]))
     states = known.states[:, number]
     chosen: list[float | None] = []
-    for state, part in ((SOUNDS, prevalence), (SILENT, 1 - prevalence)):
+    lowest, highest = _SHARES[LABELS[number]]
+    for state, part in ((SOUNDS, lowest), (SILENT, 1 - highest)):
         sure = likelihoods if state == SOUNDS else 1 - likelihoods
         verdicts = [_verdict(known, states, sure >= limit, state, part) for limit in grid]
         # From the threshold on every stricter one is good too, as far as windows are left.
@@ -216,17 +220,18 @@ def _thresholds(
 def _verdict(
     known: Known, states: np.ndarray, gets: np.ndarray, state: int, prevalence: float
 ) -> bool | None:
-    """Say whether a label is right often enough in real songs and in rendered ones.
+    """Say whether a label is right often enough: in all songs, in real ones, in rendered ones.
 
     Returns:
         None where too few windows get the label to say.
     """
-    kinds = (~known.rendered, known.rendered)
-    scores = [score(states, gets, state, prevalence, counted) for counted in kinds]
-    judged = [found for found in scores if found.labelled >= _LEAST_LABELLED]
+    everything = np.ones_like(gets)
+    kinds = ((everything, _LEAST_IN_ALL), (~known.rendered, _LEAST), (known.rendered, _LEAST))
+    scores = [(score(states, gets, state, prevalence, which), least) for which, least in kinds]
+    judged = [found for found, least in scores if found.labelled >= least]
     if any(found.precision < PRECISION for found in judged):
         return False
-    return True if sum(found.labelled for found in scores) >= _LEAST_IN_ALL else None
+    return True if scores[0][0].labelled >= _LEAST_IN_ALL else None
 
 
 def table(known: Known, likelihoods: np.ndarray, rule: Rule) -> str:
@@ -251,9 +256,7 @@ def table(known: Known, likelihoods: np.ndarray, rule: Rule) -> str:
             limits = [t if state == SOUNDS else round(1 - t, 5) for t in _GRID]
             for limit in sorted({*limits, *([] if used is None else [used])}):
                 mark = "used: " if limit == used else ""
-                cells = _cells(
-                    known, likelihoods[:, number], number, state, limit, entry.prevalence
-                )
+                cells = _cells(known, likelihoods[:, number], number, state, limit)
                 lines.append(f"| {label} | {says} | {mark}{limit:g} | {' | '.join(cells)} |")
             if used is None:
                 lines.append(f"| {label} | {says} | none is good enough | | | | | | |")
@@ -266,36 +269,16 @@ def _cells(
     number: int,
     state: int,
     limit: float,
-    prevalence: float,
 ) -> Sequence[str]:
     gets = likelihoods >= limit if state == SOUNDS else likelihoods <= limit
-    part = prevalence if state == SOUNDS else 1 - prevalence
+    lowest, highest = _SHARES[LABELS[number]]
+    part = lowest if state == SOUNDS else 1 - highest
     cells = []
     for counted in (~known.rendered, known.rendered):
         found = score(known.states[:, number], gets, state, part, counted)
         precision = "" if np.isnan(found.precision) else f"{found.precision:.2f}"
         cells += [precision, f"{found.recall:.2f}", str(found.labelled)]
     return cells
-
-
-def prevalence_of(likelihoods: np.ndarray) -> np.ndarray:
-    """Estimate how often each label sounds in unlabelled windows.
-
-    Likelihoods of the rule hold where both states are equally frequent. They are brought to the
-    frequency that explains them best: M. Saerens et al., "Adjusting the outputs of a classifier to
-    new a priori probabilities", Neural Computation 2002.
-
-    Args:
-        likelihoods: `(n, labels)`.
-
-    Returns:
-        `(labels,)`, 0..1.
-    """
-    share = np.full(likelihoods.shape[1], 0.5)
-    for _ in range(100):
-        there, absent = share * likelihoods, (1 - share) * (1 - likelihoods)
-        share = (there / (there + absent + 1e-12)).mean(0)
-    return share
 
 
 def _logistic(logits: np.ndarray) -> np.ndarray:

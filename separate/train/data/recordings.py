@@ -41,19 +41,6 @@ class Mixture:
     windows: tuple[Window, ...]
 
 
-def clues_in(folders: Iterable[Path]) -> np.ndarray:
-    """Return the clues of every window of some corpora, `(n, labels, clues)`.
-
-    Raises:
-        DataError: There are none.
-    """
-    infos = [info for folder in folders for _, info in descriptions(folder)]
-    values = [window["clues"] for info in infos for window in info["windows"]]
-    if not values:
-        raise DataError("no recordings there; run `separate data mixtures` first")
-    return np.array(values, np.float32)
-
-
 def load_mixtures(
     folders: Iterable[Path],
     licences: Iterable[str] = ("free", "sharealike"),
