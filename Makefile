@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
 
-.PHONY: demo test test-repeat lint hostile bad-days audit sbom dist setup ffmpeg clean
+.PHONY: demo test test-slow test-repeat museval-reference lint hostile bad-days audit sbom dist setup ffmpeg clean
 
 demo: setup
 	$(BIN)/separate run "$$($(BIN)/python -c 'import separate; print(separate.example_path())')" \
@@ -16,6 +16,13 @@ test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/app || status=1; \
 	$(BIN)/python -m pytest tests/app || status=1; \
 	exit $$status
+
+# What the suite leaves out because it takes minutes: the scores that it compares with, anew.
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+museval-reference: setup
+	PYTHONPATH=tests/evals OMP_NUM_THREADS=1 $(BIN)/python tests/evals/museval_reference.py
 
 # The suite N times in a row, beside BUSY busy processes, until one run fails.
 N ?= 5

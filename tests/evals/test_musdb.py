@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 from museval_figures import EXPECTED
+from museval_reference import FOUR, compute, degraded_song, noisy_stems, reference
 from song_helpers import RATE, four_stems, noise, write_song
 
 from separate.errors import DataError
@@ -15,7 +16,6 @@ from separate.evals.tasks.musdb import MusdbEval, StemFile, find_tracks
 from separate.evals.tasks.runner import RunOptions
 
 TRACK = "Music Delta - 80s Rock"
-FOUR = ("vocals", "drums", "bass", "other")
 MIXTURE = Method("mixture", "mixture", "the mixture itself")
 needs_ffmpeg = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="museval needs ffmpeg"
@@ -26,27 +26,29 @@ def task(method=MIXTURE, stems=FOUR, **options):
     return MusdbEval(method, stems, "MUSDB18", "test", accompaniment=True, **options)
 
 
+def write_hq(folder):
+    """Write two tracks in the layout of MUSDB18-HQ."""
+    for subset, name in (("test", "A"), ("test", "B"), ("train", "C")):
+        stems = noisy_stems()
+        write_song(folder / subset / name, {**stems, "mixture": sum(stems.values())})
+    return folder
+
+
 @pytest.fixture
 def hq(tmp_path):
-    """Two tracks in the layout of MUSDB18-HQ."""
-    for subset, name in (("test", "A"), ("test", "B"), ("train", "C")):
-        stems = {
-            stem: audio + noise(40 + index, 2.0, 1e-2)  # a pure tone has no unique filter
-            for index, (stem, audio) in enumerate(four_stems(2.0).items())
-        }
-        write_song(tmp_path / subset / name, {**stems, "mixture": sum(stems.values())})
-    return tmp_path
+    return write_hq(tmp_path)
 
 
-def degraded(song):
-    return {
-        stem: audio + noise(index, audio.shape[1] / RATE, level=0.03)
-        for index, (stem, audio) in enumerate(song.references.items())
-    }
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """The scores of both test tracks, and the folder that they are in."""
+    folder = tmp_path_factory.mktemp("scored")
+    tracks = find_tracks(write_hq(folder / "hq"), ["test"])
+    return evaluate(tracks, task(), RunOptions(folder / "out")), folder / "out"
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("engine", ["blocks", "museval"])
+@pytest.mark.parametrize("engine", ["blocks", pytest.param("museval", marks=pytest.mark.slow)])
 def test_the_figures_of_musevals_own_suite_come_out(shared_data, engine):
     song = find_tracks(shared_data / "musdb18", ["train"])[0].load().with_accompaniment()
     assert song.name == TRACK and song.sample_rate == 44100
@@ -60,37 +62,27 @@ def test_the_figures_of_musevals_own_suite_come_out(shared_data, engine):
             np.testing.assert_allclose(frames[stem][metric], values, atol=1e-3)
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize("kind", ["ibm", "irm"])
 def test_oracles_land_where_museval_called_directly_puts_them(shared_data, kind):
-    """An independent computation: scipy's transform, masks by hand, museval by itself."""
-    import museval
-    import scipy.signal
-
+    """The reference is an independent computation, see `museval_reference.oracle_medians`."""
     source = find_tracks(shared_data / "musdb18", ["train"])[0]
-    result = evaluate([source], task(oracle_method(kind, "whole")))
-    ours = result["songs"][0]["stems"]
-    song = source.load()
-    options = {"nperseg": 4096, "noverlap": 3072}
-    spectra = {s: scipy.signal.stft(x, **options)[2] for s, x in song.references.items()}
-    mixture = scipy.signal.stft(song.mixture, **options)[2]
-    estimates = []
-    for stem in FOUR:
-        if kind == "ibm":
-            mask = np.abs(spectra[stem]) > np.abs(mixture - spectra[stem])
-        else:
-            mask = np.abs(spectra[stem]) / (sum(map(np.abs, spectra.values())) + 1e-10)
-        audio = scipy.signal.istft(mask * mixture, **options)[1]
-        estimates.append(audio[:, : song.mixture.shape[1]].T)
-    references = [song.references[stem].T for stem in FOUR]
-    sdr = museval.evaluate(references, estimates)[0]
-    for stem, values in zip(FOUR[1:], sdr[1:], strict=True):  # vocals come of the other scenario
-        assert ours[stem]["SDR"] == pytest.approx(np.nanmedian(values), abs=0.3)
-    voice = [estimates[0], np.sum(estimates[1:], axis=0)]
-    truth = [references[0], np.sum(references[1:], axis=0)]
-    values = museval.evaluate(truth, voice)[0]
-    assert ours["vocals"]["SDR"] == pytest.approx(np.nanmedian(values[0]), abs=0.3)
-    assert ours["accompaniment"]["SDR"] == pytest.approx(np.nanmedian(values[1]), abs=0.3)
+    ours = evaluate([source], task(oracle_method(kind, "whole")))["songs"][0]["stems"]
+    expected = reference()["oracles"][kind]
+    assert set(expected) == set(ours)
+    for stem, median in expected.items():
+        assert ours[stem]["SDR"] == pytest.approx(median, abs=0.3)
+
+
+@needs_ffmpeg
+@pytest.mark.slow
+def test_the_kept_scores_are_musevals(shared_data):
+    kept, computed = reference(), compute(shared_data / "musdb18")
+    assert kept["oracles"] == {
+        kind: pytest.approx(medians, abs=1e-3) for kind, medians in computed["oracles"].items()
+    }
+    for stem, metrics in computed["degraded_song"].items():
+        for metric, values in metrics.items():
+            np.testing.assert_allclose(kept["degraded_song"][stem][metric], values, atol=1e-5)
 
 
 def test_hq_tracks_are_chosen_by_subset_and_name(hq):
@@ -110,9 +102,8 @@ def test_hq_tracks_are_chosen_by_subset_and_name(hq):
         find_tracks(hq, ["train"], split="valid")
 
 
-def test_protocol_and_files(hq, tmp_path):
-    out = tmp_path / "out"
-    result = evaluate(find_tracks(hq, ["test"]), task(), RunOptions(out))
+def test_protocol_and_files(scored):
+    result, out = scored
     assert result["stems"] == ["vocals", "drums", "bass", "other", "accompaniment"]
     track = result["songs"][0]
     entry = track["stems"]["vocals"]
@@ -128,34 +119,32 @@ def test_protocol_and_files(hq, tmp_path):
 
 
 @needs_ffmpeg
-def test_museval_reads_our_files(hq, tmp_path):
+def test_museval_reads_our_files(scored):
     import museval
 
-    result = evaluate(find_tracks(hq, ["test"]), task(), RunOptions(tmp_path / "out"))
+    result, out = scored
     store = museval.EvalStore()
-    store.add_eval_dir(tmp_path / "out" / "museval")
+    store.add_eval_dir(out / "museval")
     medians = store.agg_frames_tracks_scores()
     ours = result["summary"]["drums"]["SDR"]["median"]
     assert medians["drums"]["SDR"] == pytest.approx(ours, abs=1e-4)
     checker = museval.TrackStore("A")
-    checker.scores = json.loads((tmp_path / "out" / "museval" / "test" / "A.json").read_text())
+    checker.scores = json.loads((out / "museval" / "test" / "A.json").read_text())
     checker.validate()
 
 
-@needs_ffmpeg
-def test_engines_agree(hq):
-    song = find_tracks(hq, ["test"])[0].load()
-    estimates = degraded(song)
-    blocks, library, fast = (
-        bss_eval.evaluate(song.references, estimates, RATE, engine)
-        for engine in ("blocks", "museval", "fast")
+def test_our_engines_agree_with_museval():
+    references, estimates = degraded_song()
+    blocks, fast = (
+        bss_eval.evaluate(references, estimates, RATE, engine) for engine in ("blocks", "fast")
     )
+    library = reference()["degraded_song"]
     for stem in FOUR:
         for metric in bss_eval.METRICS:
             np.testing.assert_allclose(
-                blocks.frames[stem][metric], library.frames[stem][metric], atol=1e-5
+                blocks.frames[stem][metric], library[stem][metric], atol=1e-5
             )
-        np.testing.assert_allclose(fast.frames[stem]["SDR"], library.frames[stem]["SDR"], atol=1e-6)
+        np.testing.assert_allclose(fast.frames[stem]["SDR"], library[stem]["SDR"], atol=1e-6)
     assert set(fast.frames["bass"]) == {"SDR"}
 
 
