@@ -34,8 +34,9 @@ def join(device: str) -> str:
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Part from the other processes, when all of them are here."""
     if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()  # gloo aborts a process whose partner is gone before it is done
         distributed.destroy_process_group()
 
 

@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import requests
+from waiting import wait_for
 
 COMMAND = [sys.executable, "-c", "from separate.cli.main import main; main()"]
 
@@ -29,10 +29,30 @@ class Running:
 
     def wait(self, visitor: requests.Session, job: str, seconds: float = 120) -> dict[str, Any]:
         """The state of a job when it is over."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            state = visitor.get(f"{self.url}jobs/{job}", timeout=10).json()
-            if state["state"] in ("done", "failed", "cancelled"):
-                return state
-            time.sleep(0.1)
-        raise AssertionError(f"job not over after {seconds} s: {state}")
+        state: dict[str, Any] = {}
+
+        def is_over() -> bool:
+            state.update(visitor.get(f"{self.url}jobs/{job}", timeout=10).json())
+            return state["state"] in ("done", "failed", "cancelled")
+
+        wait_for(is_over, seconds)
+        return state
+
+    def answers(self) -> bool:
+        """Whether the server is there."""
+        try:
+            return requests.get(f"{self.url}health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def worker(self) -> int:
+        """The process that separates, a child of the server."""
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
+                command = (path / "cmdline").read_bytes()
+            except OSError:  # it ended meanwhile
+                continue
+            if int(parent) == self.process.pid and b"spawn_main" in command:
+                return int(path.name)
+        raise AssertionError("the server has no worker")

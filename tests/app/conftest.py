@@ -3,16 +3,15 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
 import soundfile
 from app_helpers import COMMAND, Running
+from waiting import wait_for
 
 from separate import example_path
 
@@ -48,12 +47,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         assert url.startswith("http://127.0.0.1:"), url
         server = Running(process, url, folder)
         running.append(server)
-        for _ in range(100):
-            try:
-                if requests.get(f"{url}health", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.1)
+        wait_for(server.answers)
         return server
 
     yield start

@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ def run(arguments: list[str], folder: Path, seconds: float) -> dict[str, Any]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    status, usage = _wait(child, start + seconds)
+    timer = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+    timer.start()
+    _, status, usage = os.wait4(child, 0)
+    timer.cancel()
+    timer.join()
     code = os.waitstatus_to_exitcode(status)
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in streams]
     return {
@@ -56,19 +61,6 @@ def run(arguments: list[str], folder: Path, seconds: float) -> dict[str, Any]:
         "seconds": time.monotonic() - start,
         "peak": usage.ru_maxrss * 1024,
     }
-
-
-def _wait(child: int, end: float) -> tuple[int, Any]:
-    pause = 0.005
-    while True:
-        found, status, usage = os.wait4(child, os.WNOHANG)
-        if found:
-            return status, usage
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            _, status, usage = os.wait4(child, 0)
-            return status, usage
-        time.sleep(pause)
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """A separator without weights, and small sounds, for the tests of batches and the command line."""
 
 import os
+import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ class FakeSeparator:
 
     settings: Settings
     model_sha256: str = "abc"
+    gate: Path | None = None  # each second of audio waits there, see `Gate`
+    is_endless: bool = False  # loud audio is not done before the report of progress raises
 
     def stream(
         self,
@@ -36,11 +40,14 @@ class FakeSeparator:
         queries = check_queries(queries)
         if any(query.name == "unanswerable" for query in queries):
             raise QueryError("this model separates no such thing; use --model default")
-        return FakeStream(blocks, [query.name for query in queries], on_progress)
+        return FakeStream(self, blocks, [query.name for query in queries], on_progress)
 
 
 class FakeStream:
-    def __init__(self, blocks: Iterable[np.ndarray], names: list[str], on_progress) -> None:
+    def __init__(
+        self, separator: FakeSeparator, blocks: Iterable[np.ndarray], names: list[str], on_progress
+    ) -> None:
+        self._separator = separator
         self._blocks, self._names, self._on_progress = blocks, names, on_progress
         self.presence = {name: 0.9 if name != "bagpipes" else 0.01 for name in names}
 
@@ -49,9 +56,9 @@ class FakeStream:
         for block in self._blocks:
             for part in np.array_split(block, max(1, block.shape[1] // RATE), axis=1):
                 done += part.shape[1]
-                if "slow" in self._names:
-                    time.sleep(0.05)
-                if "endless" in self._names and part.max() > 0.9:
+                if self._separator.gate is not None:
+                    wait_at_gate(self._separator.gate)
+                if self._separator.is_endless and part.max() > 0.9:
                     self._report_until_stopped(done)
                 if "deadly" in self._names and part.max() > 0.9:
                     os._exit(9)
@@ -62,7 +69,6 @@ class FakeStream:
                     self._on_progress(done)
 
     def _report_until_stopped(self, done: int) -> None:
-        """Stay in this block until the report of progress raises."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self._on_progress(done)
@@ -76,6 +82,60 @@ def make_fake(settings: Settings) -> FakeSeparator:
 
 def make_other_fake(settings: Settings) -> FakeSeparator:
     return FakeSeparator(settings, "another")
+
+
+def make_endless_fake(settings: Settings) -> FakeSeparator:
+    return FakeSeparator(settings, is_endless=True)
+
+
+def make_gated_fake(gate: Path, settings: Settings) -> FakeSeparator:
+    return FakeSeparator(settings, gate=gate)
+
+
+class Gate:
+    """Holds up fake separations in all processes; a test lets them pass one by one.
+
+    Two named pipes: each second of audio announces itself in one and waits for a byte in the other.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        pipes = [folder / "arrivals", folder / "passes"]
+        for pipe in pipes:
+            os.mkfifo(pipe)
+        # Open for both, so that no side waits for the other to open it.
+        self._arrivals, self._passes = (os.fdopen(os.open(p, os.O_RDWR), "r+b", 0) for p in pipes)
+
+    @property
+    def separator_factory(self) -> Callable[[Settings], FakeSeparator]:
+        """Makes separators that wait here."""
+        return partial(make_gated_fake, self.folder)
+
+    def arrival(self, seconds: float = 180) -> int:
+        """Wait until somebody waits; returns the parent of that process."""
+        assert select.select([self._arrivals], [], [], seconds)[0], "nobody came to the gate"
+        return int(self._arrivals.readline())
+
+    def let_pass(self) -> None:
+        """Let one of those that wait go on."""
+        self._passes.write(b"x")
+
+    def open(self) -> None:
+        """Let all go on, and those that come later."""
+        for pipe in self.folder.iterdir():
+            pipe.unlink()
+        self._passes.write(b"x" * 1000)
+
+
+def wait_at_gate(folder: Path) -> None:
+    try:
+        with (folder / "arrivals").open("ab", 0) as arrivals:
+            arrivals.write(f"{os.getppid()}\n".encode())
+        with (folder / "passes").open("rb", 0) as passes:
+            passes.read(1)
+    except FileNotFoundError:
+        pass  # it is open
 
 
 def sound(path: Path, seconds: float = 0.5, peak: float = 0.4, **options: object) -> Path:

@@ -13,10 +13,12 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from batch_helpers import files, make_fake, sound, task
+from batch_helpers import Gate, files, make_fake, sound, task
 from remote_helpers import start_s3, use_s3
+from waiting import wait_for
 
 from separate import example_path
 from separate.batch.outputs import remove_leftovers
@@ -29,15 +31,18 @@ from separate.batch.verify import verify
 from separate.files import sha256_of
 
 IS_FULL = os.environ.get("SEPARATE_BAD_DAYS") == "full"
-FILES, KILLS, AWAY_SECONDS = (40, 20, 10.0) if IS_FULL else (6, 2, 3.0)
+FILES, KILLS, RETRIES = (40, 20, 5) if IS_FULL else (6, 2, 2)
 PROGRAM = """
 import json, os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from batch_helpers import files, make_fake, task
+from functools import partial
+from batch_helpers import files, make_fake, make_gated_fake, task
 from separate.batch.separation import run_batch
 from separate.errors import SeparateError
 inputs, out, jobs, filler = Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]
+gate = os.environ.get("TEST_GATE")
+make = partial(make_gated_fake, Path(gate)) if gate else make_fake
 
 def on_record(record, is_old):
     if filler:
@@ -49,16 +54,15 @@ def on_record(record, is_old):
                 pass
 
 if __name__ == "__main__":
-    print("begun", flush=True)
     try:
-        result = run_batch([inputs], task(out, "slow"), jobs=jobs, resume=True,
-                           separator_factory=make_fake, on_record=on_record)
+        result = run_batch([inputs], task(out, "drums"), jobs=jobs, resume=True,
+                           separator_factory=make, on_record=on_record)
         told = {"errors": [r.error for r in result.failed]}
     except SeparateError as error:
         told = {"stopped": str(error)}
     if filler and Path(filler[0]).exists():
         os.unlink(filler[0])
-        result = run_batch([inputs], task(out, "slow"), resume=True, separator_factory=make_fake)
+        result = run_batch([inputs], task(out, "drums"), resume=True, separator_factory=make_fake)
         told["then"] = [r.error for r in result.failed]
     print(json.dumps({**told, "files": files(out)}), flush=True)
 """
@@ -78,33 +82,41 @@ def sums(folder: Path) -> dict[str, str]:
 
 def wait_until_clean(folder: Path, count: int) -> None:
     """Processes of a killed batch end by themselves; then what they left is removed."""
-    deadline = time.monotonic() + 60
-    while len(files(folder)) != count:
-        assert time.monotonic() < deadline, files(folder)
+
+    def is_clean() -> bool:
         remove_leftovers(folder)
-        time.sleep(0.1)
+        return len(files(folder)) == count
+
+    wait_for(is_clean)
 
 
-def test_a_batch_is_killed_at_random_moments(program: list[str], tmp_path: Path) -> None:
+def test_a_batch_is_killed_at_random_moments(
+    program: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for i in range(FILES):
         sound(tmp_path / f"in/{i}.wav", seconds=1 + i % 3)
     clean, out = tmp_path / "clean", tmp_path / "out"
-    run_batch([tmp_path / "in"], task(clean, "slow"), separator_factory=make_fake)
+    run_batch([tmp_path / "in"], task(clean, "drums"), separator_factory=make_fake)
     right = sums(clean)
     chance = random.Random(7)
-    interrupted = 0
     for kill in range(KILLS):
+        gate = Gate(tmp_path / f"gate{kill}")
+        monkeypatch.setenv("TEST_GATE", str(gate.folder))
         command = [*program, str(tmp_path / "in"), str(out), str(1 + kill % 2)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as child:
-            assert child.stdout is not None and child.stdout.readline() == b"begun\n"
-            time.sleep(chance.uniform(0, 1.5) + (2.0 if kill % 2 else 0.0))
-            if child.poll() is None:  # a fast machine may be done
-                interrupted += 1
-                (os.killpg if kill % 3 else os.kill)(child.pid, signal.SIGKILL)
+            for _ in range(chance.randrange(3)):  # in all less than there is to do
+                gate.arrival()
+                gate.let_pass()
+            gate.arrival()
+            if chance.random() < 0.5:  # killed between two seconds of audio, or in the next one
+                gate.let_pass()
+            assert child.poll() is None
+            (os.killpg if kill % 3 else os.kill)(child.pid, signal.SIGKILL)
+        gate.open()
         now = sums(out) if out.is_dir() else {}
         assert now.items() <= right.items(), "a file under its final name that is not whole"
-    assert interrupted >= KILLS // 2
-    done = run_batch([tmp_path / "in"], task(out, "slow"), resume=True, separator_factory=make_fake)
+    wanted = task(out, "drums")
+    done = run_batch([tmp_path / "in"], wanted, resume=True, separator_factory=make_fake)
     assert not done.failed
     wait_until_clean(out, len(right))
     assert sums(out) == right
@@ -122,9 +134,7 @@ def test_the_real_command_is_killed(tmp_path: Path) -> None:
     subprocess.run([*command, "-o", tmp_path / "clean"], check=True, timeout=300)
     out = tmp_path / "out"
     with subprocess.Popen([*command, "-o", out]) as child:
-        deadline = time.monotonic() + 120
-        while not RecordFile(out).path.is_file() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(RecordFile(out).path.is_file, 120)
         child.kill()
     first = len(list(RecordFile(out)))
     assert sums(out).items() <= sums(tmp_path / "clean").items()
@@ -156,7 +166,7 @@ def test_a_small_disk(program: list[str], tmp_path: Path) -> None:
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=1m none '{disk}'"
     told = on_a_disk(mount, program, str(tmp_path / "in"), str(disk / "out"), "1")
-    assert told["files"] == [f"{i}/{stem}.wav" for i in range(2) for stem in ("residual", "slow")]
+    assert told["files"] == [f"{i}/{stem}.wav" for i in range(2) for stem in ("drums", "residual")]
     assert len(told["errors"]) == 2 and all("make room" in error for error in told["errors"])
 
 
@@ -175,7 +185,7 @@ def test_a_disk_that_fills_up(program: list[str], tmp_path: Path, jobs: str) -> 
         is_told = line is None or "make room" in line or "No space left" in line
         assert is_told and "\n" not in (line or "")
     assert told["then"] == []
-    whole = [f"{i}/{stem}.wav" for i in range(4) for stem in ("residual", "slow")]
+    whole = [f"{i}/{stem}.wav" for i in range(4) for stem in ("drums", "residual")]
     assert told["files"] == whole
 
 
@@ -202,28 +212,39 @@ def test_an_s3_server_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         remote.call(
             Address("s3://music"), lambda store: store.put(f"{tmp_path}/in/", "music/in/", True)
         )
-        done = 0
+        done, waits = 0, list[float]()
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) % RETRIES == 0:
+                server.come_back()
 
         def on_record(record: object, is_old: bool) -> None:
             nonlocal done
             done += 1
-            if done in (2, 4):  # once between files, once in the middle of one
-                server.go_away(AWAY_SECONDS)
-                time.sleep(0.2 if done == 2 else 0.0)
+            if done == 2:  # between files
+                server.go_away()
 
-        started = time.monotonic()
+        def on_progress(part: float, total: float) -> None:
+            if len(waits) == RETRIES and done == 4 and part > total * (done + 0.5) / count:
+                server.go_away()  # in the middle of one, before its outputs are put
+
+        clock = SimpleNamespace(monotonic=time.monotonic, sleep=wait)
+        monkeypatch.setattr(remote, "time", clock)
         result = run_batch(
             [Address("s3://music/in")],
-            task(Path("unused"), "slow"),
+            task(Path("unused"), "drums"),
             remote=RemoteOptions(Address("s3://results/out")),
             separator_factory=make_fake,
+            on_progress=on_progress,
             on_record=on_record,
         )
-        assert time.monotonic() - started > AWAY_SECONDS
+        waited = [min(0.5 * 2**number, 8.0) for number in range(RETRIES)]
+        assert waits == [*waited, *waited]
         assert not result.failed and len(result.records) == count
         assert verify(Address("s3://results/out")).findings == ()
         clean = run_batch(
-            [tmp_path / "in"], task(tmp_path / "clean", "slow"), separator_factory=make_fake
+            [tmp_path / "in"], task(tmp_path / "clean", "drums"), separator_factory=make_fake
         )
         assert [[o.sha256 for o in r.outputs] for r in result.records] == [
             [o.sha256 for o in r.outputs] for r in clean.records

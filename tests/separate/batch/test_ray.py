@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from batch_helpers import files, make_fake, sound, task
+from batch_helpers import Gate, files, make_endless_fake, make_fake, sound, task
 from lyrics_helpers import clip_of, tiny_en
 from typer.testing import CliRunner
+from waiting import wait_for
 
 from separate import example_path
 from separate.batch.outputs import remove_leftovers
@@ -92,30 +93,37 @@ def test_files_are_those_of_jobs(cluster, two_nodes, tmp_path: Path) -> None:
 
 
 def test_one_of_two_nodes_is_killed(cluster, two_nodes, tmp_path: Path) -> None:
+    """A third of the files are done, and a worker of that node is in the middle of one."""
     for i in range(FILES):
         sound(tmp_path / f"in/{i}.wav", seconds=4 + i % 3)
-    out, finished = tmp_path / "out", threading.Event()
-    middle, killed_at = FILES // 3, list[int]()
+    out, gate = tmp_path / "out", Gate(tmp_path / "gate")
+    raylet = two_nodes.all_processes["raylet"][0].process.pid
+    killed_at = list[int]()
     done = 0
 
     def on_record(record: object, is_old: bool) -> None:
         nonlocal done
         done += 1
-        if done == middle:
-            finished.set()
 
     def kill() -> None:
-        finished.wait(120)
-        killed_at.append(done)
-        cluster.remove_node(two_nodes, allow_graceful=False)
+        try:
+            assert raylet in {gate.arrival(), gate.arrival()}  # both nodes have begun
+            gate.let_pass()
+            gate.let_pass()
+            while gate.arrival() != raylet or done < FILES // 3:
+                gate.let_pass()
+            killed_at.append(done)
+            cluster.remove_node(two_nodes, allow_graceful=False)
+        finally:
+            gate.open()
 
     killer = threading.Thread(target=kill)
     killer.start()
     result = run_batch(
         [tmp_path / "in"],
-        task(out, "slow"),
+        task(out, "drums"),
         ray=on(cluster, workers=2),
-        separator_factory=make_fake,
+        separator_factory=gate.separator_factory,
         on_record=on_record,
     )
     killer.join()
@@ -124,13 +132,14 @@ def test_one_of_two_nodes_is_killed(cluster, two_nodes, tmp_path: Path) -> None:
     counts = Counter(record.input for record in RecordFile(out))
     assert len(counts) == FILES and set(counts.values()) == {1}
     clean = tmp_path / "clean"
-    expected = run_batch([tmp_path / "in"], task(clean, "slow"), separator_factory=make_fake)
+    expected = run_batch([tmp_path / "in"], task(clean, "drums"), separator_factory=make_fake)
     assert [r.outputs for r in result.records] == [r.outputs for r in expected.records]
-    until = time.monotonic() + 60
-    while files(out) != files(clean) and time.monotonic() < until:
-        time.sleep(0.5)
+
+    def is_clean() -> bool:
         remove_leftovers(out)  # of a worker that outlives its node by a moment
-    assert files(out) == files(clean)
+        return files(out) == files(clean)
+
+    wait_for(is_clean)
     assert verify(out).findings == ()
 
 
@@ -169,12 +178,12 @@ def test_stopping_leaves_no_part(cluster, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_batch(
             songs,
-            task(out, "endless"),
+            task(out, "drums"),
             ray=on(cluster),
-            separator_factory=make_fake,
+            separator_factory=make_endless_fake,
             on_progress=cancel,
         )
-    assert files(out) == ["0/endless.wav", "0/residual.wav"]
+    assert files(out) == ["0/drums.wav", "0/residual.wav"]
 
 
 def test_lyrics(cluster, shared_data: Path, tmp_path: Path) -> None:
@@ -201,9 +210,10 @@ def test_the_command_on_a_local_ray(tmp_path: Path) -> None:
     subprocess.run([*base, "-o", folders["jobs"]], check=True, timeout=300)
     with subprocess.Popen([*base, "--ray", "-o", folders["ray"]]) as child:
         heard: set[str] = set()
-        while child.poll() is None:
+        while child.returncode is None:
             heard |= listeners()
-            time.sleep(0.5)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(0.5)
     assert child.returncode == 0
     assert heard and all(address == "127.0.0.1" for address in heard)
     sums = [

@@ -286,6 +286,7 @@ def test_a_server_that_is_never_there(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr("separate.batch.remote.files.START_PATIENCE_SECONDS", 1.0)
     remote._open_store.cache_clear()
     with pytest.raises(InputError, match="cannot be read") as error:

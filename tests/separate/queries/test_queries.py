@@ -1,5 +1,6 @@
 """The query net: phrases that no caption holds land where they belong, fast and offline."""
 
+import os
 import subprocess
 import sys
 
@@ -137,18 +138,18 @@ def test_long_phrase_is_cut_not_refused(encoder):
 
 def test_loading_and_embedding_is_fast_and_imports_no_transformers():
     code = (
-        "import sys, time, torch, safetensors.torch; start = time.perf_counter();"
+        "import sys, time, torch, safetensors.torch; start = time.process_time();"
         "from separate.queries.encoders import load_encoder;"
         "load_encoder().embed_text(['the snare drum']);"
-        "seconds = time.perf_counter() - start;"
+        "seconds = time.process_time() - start;"
         "assert not {'transformers', 'torchaudio', 'tokenizers'} & sys.modules.keys();"
         "print(seconds)"
     )
-    seconds = min(
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-        for _ in range(3)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # the time of its processor is measured
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, env=environment
     )
-    assert seconds < 0.3
+    assert float(done.stdout) < 0.3
 
 
 def test_unknown_encoder_is_refused():
