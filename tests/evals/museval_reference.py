@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from song_helpers import RATE, four_stems, noise
 
-from separate.evals import bss_eval
-from separate.evals.musdb import find_tracks
+from separate.evals.metrics import bss_eval
+from separate.evals.tasks.musdb import find_tracks
 
 FILE = Path(__file__).with_suffix(".json")
 FOUR = ("vocals", "drums", "bass", "other")
