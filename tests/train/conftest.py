@@ -41,13 +41,13 @@ def _write_clips(folder: Path, labels: tuple[str, ...]) -> None:
     (folder / "clips.json").write_text(json.dumps(index))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_song() -> Callable[..., None]:
     """Writes a cached song of noise: folder, stems by label with their parents, licence, seed."""
     return _write_song
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_clips() -> Callable[..., None]:
     """Writes cached clips: folder, labels."""
     return _write_clips

@@ -15,28 +15,37 @@ from separate.train.distributed import mean_over_all
 SCRIPT = Path(__file__).with_name("two_processes.py")
 
 
-def checkpoints(script_arguments: list[str], world: int, folder: Path) -> list[dict]:
-    """Run the script in some processes; return its checkpoints after one and after ten steps."""
+def run_script(world: int, *script_arguments: str) -> None:
+    """Run the script in some processes."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world}"]
     command = [sys.executable, *(launcher if world > 1 else []), str(SCRIPT), *script_arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"step{n}.pt", weights_only=True) for n in (1, 10)]
+
+
+@pytest.fixture(scope="module")
+def run_folders(
+    tmp_path_factory: pytest.TempPathFactory, write_song: Callable, write_clips: Callable
+) -> list[Path]:
+    """Runs of each recipe in one process with a batch of two, and in two with one each."""
+    folder = tmp_path_factory.mktemp("distributed")
+    stems = {"kick": "drums", "bass": "bass", "piano": "other"}
+    write_song(folder / "data" / "song", stems)
+    write_clips(folder / "data" / "clips", ("dog_bark", "rain", "flute"))
+    run_script(1, str(folder / "data"), str(folder / "run1"), "2")
+    run_script(2, str(folder / "data"), str(folder / "run2"), "1")
+    return [folder / "run1", folder / "run2"]
 
 
 @pytest.mark.parametrize("recipe", ["supervised", "weak"])
 def test_two_processes_equal_one_with_the_double_batch(
-    recipe: str, tmp_path: Path, write_song: Callable, write_clips: Callable
+    recipe: str, run_folders: list[Path]
 ) -> None:
-    stems = {"kick": "drums", "bass": "bass", "piano": "other"}
-    write_song(tmp_path / "data" / "song", stems)
-    write_clips(tmp_path / "data" / "clips", ("dog_bark", "rain", "flute"))
-    runs = []
-    for world, batch in ((1, 2), (2, 1)):
-        run = tmp_path / f"run{world}"
-        arguments = [recipe, str(tmp_path / "data"), str(run), str(batch)]
-        runs.append(checkpoints(arguments, world, run))
+    runs = [
+        [torch.load(folder / recipe / f"step{n}.pt", weights_only=True) for n in (1, 10)]
+        for folder in run_folders
+    ]
     # The gradients of the first step, of which Adam keeps a tenth, are the same but for rounding.
     states = [run[0]["optimiser"]["state"] for run in runs]
     largest = max(float(row["exp_avg"].abs().max()) for row in states[0].values())

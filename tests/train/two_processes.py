@@ -1,4 +1,4 @@
-"""What `test_processes` starts under torchrun: ten steps of a recipe; not a test itself."""
+"""What `test_distributed` starts under torchrun: ten steps of each recipe; not a test itself."""
 
 import shutil
 import sys
@@ -21,9 +21,15 @@ from separate.train.recipes.weak import Weak, WeakConfig
 from separate.train.trunk import QueryTrunk, SmallTrunk
 
 
-def main(name: str, data: str, run: str, batch: str) -> None:
+def main(data: str, run: str, batch: str) -> None:
     processes.join("cpu")
     torch.set_num_threads(1)
+    for name in ("supervised", "weak"):
+        run_recipe(name, data, f"{run}/{name}", batch)
+    processes.leave()
+
+
+def run_recipe(name: str, data: str, run: str, batch: str) -> None:
     torch.manual_seed(processes.rank())  # the first process's weights must go to all
     corpus = load_corpus([Path(data)])
     encoder = load_encoder("embedded")
@@ -31,7 +37,7 @@ def main(name: str, data: str, run: str, batch: str) -> None:
     recipe: Recipe
     if name == "supervised":
         mixer = Mixer(corpus, MixConfig(frames=64, clips=0.5), 0, wider_labels(corpus))
-        net = QueryUNet(UNetConfig(film_dim=16))
+        net = QueryUNet(UNetConfig(film_dim=16, music_widths=(4, 4, 8, 8, 8, 8)))
         recipe = made = Supervised(QueryTrunk(net), mixer, phrases, SupervisedConfig())
         made.calibrate()
     else:
@@ -51,7 +57,6 @@ def main(name: str, data: str, run: str, batch: str) -> None:
     train(recipe, config, Path(run), log=lambda line: None)
     weights = torch.cat([value.flatten() for value in recipe.model.parameters()]).tolist()
     assert len(set(processes.gathered([hash(tuple(weights))]))) == 1
-    processes.leave()
 
 
 if __name__ == "__main__":
