@@ -1,9 +1,9 @@
-"""BSS Eval v4 as museval applies it to a song; comes in: stems by name; goes out: frames of scores.
+"""BSS Eval v4 of a song by museval's protocol: the scores of each frame, by stem.
 
-The protocol is museval's (1 s frames, 512-tap filters of the whole song, one source silent in a
-frame leaves the frame out for all); the arithmetic is ours in bounded memory (`bss_filters`) or, by
-`engine="museval"`, the library itself, whose axes `(stems, time, channels)` occur here alone.
-museval (through musdb and stempeg) cannot be imported without the programs ffmpeg and ffprobe.
+The protocol has 1 s frames and 512-tap filters of the whole song; a frame in which one source is
+silent is left out for all sources. The scores are computed in bounded memory (`bss_filters`) or,
+with `engine="museval"`, by the library itself; only this module has its axes `(stems, time,
+channels)`. museval imports musdb and stempeg, which need the programs ffmpeg and ffprobe.
 """
 
 import shutil
@@ -22,19 +22,19 @@ ENGINES = ("blocks", "museval", "fast")
 
 @dataclass(frozen=True)
 class BssScores:
-    """Frames of one song by stem and metric."""
+    """Scores of one song's frames, by stem and metric."""
 
     frames: dict[str, dict[str, np.ndarray]]  # stem -> metric -> dB (frames,), NaN: not counted
-    silent: tuple[str, ...]  # stems whose whole reference is silent: not scored
-    silent_estimates: tuple[str, ...]  # scored 0 dB SDR, NaN else
-    nan_frames: int  # frames that museval's rule leaves out: some source is silent there
+    silent: tuple[str, ...]  # stems with a silent reference: not scored
+    silent_estimates: tuple[str, ...]  # stems with a silent estimate: SDR is 0 dB, the rest NaN
+    nan_frames: int  # frames that are left out because a source is silent
 
 
 def require_museval() -> ModuleType:
     """Import museval.
 
     Raises:
-        DataError: ffmpeg or ffprobe is missing, or museval itself.
+        DataError: ffmpeg, ffprobe or museval is missing.
     """
     require_ffmpeg("museval")
     try:
@@ -45,10 +45,10 @@ def require_museval() -> ModuleType:
 
 
 def require_ffmpeg(package: str) -> None:
-    """Do nothing where ffmpeg and ffprobe are on the path.
+    """Refuse to go on without ffmpeg and ffprobe.
 
     Raises:
-        DataError: One is missing.
+        DataError: A program is missing.
     """
     missing = [program for program in ("ffmpeg", "ffprobe") if shutil.which(program) is None]
     if missing:
@@ -66,10 +66,10 @@ def evaluate(
 ) -> BssScores:
     """Score the stems of one song together.
 
-    museval refuses a source that is silent from end to end; here such a reference is left out and
-    named, so that it does not remove the others. A silent estimate gets the 0 dB SDR that the
-    formula gives it, and its reference still counts as interference for the others. Frames in
-    which any source is silent are NaN for all stems: that is museval's rule, and they are counted.
+    museval refuses songs with a source that is silent from end to end; here such a reference is
+    left out and named, and the others are scored. A silent estimate has an SDR of 0 dB, as the
+    formula says, and its reference counts as interference for the others. Frames in which any
+    source is silent are NaN for all stems, as in museval, and they are counted.
 
     Args:
         references: `(channels, time)` by stem.
@@ -81,8 +81,8 @@ def evaluate(
         Scores of the stems in both.
 
     Raises:
-        SettingsError: The engine is none.
-        DataError: museval is wanted and can't be imported.
+        SettingsError: The engine is unknown.
+        DataError: museval can't be imported.
     """
     if engine not in ENGINES:
         raise SettingsError(f"--engine {engine!r}: take one of {', '.join(ENGINES)}")
@@ -135,7 +135,7 @@ def _by_museval(
 def _by_power(
     truth: Sequence[np.ndarray], guess: Sequence[np.ndarray], frame_samples: int
 ) -> dict[str, np.ndarray]:
-    """SDR needs no filters: reference against all that differs from it."""
+    """Compute the SDR, which needs no filters: power of the reference over power of the error."""
     length = truth[0].shape[1]
     step = min(frame_samples, length)
     sdr = np.full((len(truth), length // step), np.nan)

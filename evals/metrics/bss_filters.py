@@ -1,11 +1,11 @@
-"""BSS Eval in bounded memory; comes in: references and estimates; goes out: SDR, ISR, SIR, SAR.
+"""BSS Eval in bounded memory: SDR, ISR, SIR and SAR of estimates `(channels, time)`.
 
 The decomposition of BSS Eval v4 (Stoeter, Liutkus and Ito, "The 2018 Signal Separation Evaluation
 Campaign", 2018) and of `bss_eval_sources` of v3 (Vincent, Gribonval and Fevotte, 2006), as museval
 computes it: an estimate is projected onto delayed copies (0 to 511 samples) of its own reference
 and of all references. museval holds the spectra of whole songs (over 6 GB for four minutes) and
-convolves each pair of channels by itself; here correlations are summed over blocks and a frame's
-projections share their transforms. Tests hold the two together.
+convolves each pair of channels separately; here correlations are summed over blocks, and the
+projections of a frame share their transforms. Tests compare both.
 """
 
 from collections.abc import Sequence
@@ -42,13 +42,13 @@ def bss_eval(
         references: One `(channels, time)` a source, none of them silent from end to end.
         estimates: The same, in the same order.
         frame_samples: Length of frames without overlap, the rest at the end does not count; None
-            or more than there is: one frame. The filters are those of the whole signal.
+            or more than the length: one frame. The filters are those of the whole signal.
         allow_filter: Count a filtered reference as the source itself (`bss_eval_sources` of v3);
             there is no ISR then.
         taps: Length of the distortion filters in samples.
 
     Raises:
-        ValueError: The shapes differ or a source is silent.
+        ValueError: The shapes differ or a source is silent from end to end.
     """
     _check(references, estimates)
     length = references[0].shape[1]
@@ -86,12 +86,12 @@ def _stack(arrays: Sequence[np.ndarray], cut: slice) -> np.ndarray:
 
 
 def _is_silent(sources: np.ndarray) -> bool:
-    """Museval's rule: some source's channels sum to zero at every sample."""
+    """Return whether the channels of some source sum to zero at every sample, museval's rule."""
     return bool((sources.sum(axis=1) == 0).all(axis=1).any())
 
 
 class _Filters:
-    """The distortion filters of a whole signal as spectra, ready to project frames."""
+    """The distortion filters of a whole signal, as spectra that project frames."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class _Filters:
 
 
 def _solve(gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
-    """Least squares by the normal equations, as museval solves them."""
+    """Solve least squares by the normal equations, as museval does."""
     try:
         return np.asarray(np.linalg.solve(gram, cross))
     except np.linalg.LinAlgError:
@@ -195,9 +195,9 @@ def _lagged_products(
 def _ratios(
     truth: np.ndarray, guess: np.ndarray, own: np.ndarray, whole: np.ndarray, allow_filter: bool
 ) -> tuple[float, float, float, float]:
-    """SDR, ISR, SIR, SAR of one source in one frame, all `(channels, time)`."""
-    spare = own.shape[-1] - truth.shape[-1]
-    source, estimate = (np.pad(array, ((0, 0), (0, spare))) for array in (truth, guess))
+    """Return SDR, ISR, SIR, SAR of one source in one frame; arrays are `(channels, time)`."""
+    tail = own.shape[-1] - truth.shape[-1]
+    source, estimate = (np.pad(array, ((0, 0), (0, tail))) for array in (truth, guess))
     spatial, interference, artefacts = own - source, whole - own, estimate - whole
     if allow_filter:
         sdr = _decibels(_energy(own), _energy(estimate - own))

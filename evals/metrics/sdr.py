@@ -1,13 +1,13 @@
-"""How near an estimate comes to its reference, in dB; comes in: arrays `(channels, time)`.
+"""SDR without filters, in dB, of an estimate and its reference, both `(channels, time)`.
 
-All measures here are filter-free: what differs from the reference is an error. `frame_sdr` is the
-SDR of BSS Eval v4 (museval) with the same frames: its "images" SDR uses no filter either. What
-differs is which frames count: here those in which the reference itself sounds, with museval those
-in which no reference and no estimate is silent; where none is, both agree to 1e-6 dB.
+All that differs from the reference is an error. `frame_sdr` is the "images" SDR of BSS Eval v4
+(museval), which uses no filter either, with the same frames. Only the frames that count differ:
+here those in which the reference sounds, in museval those in which no reference and no estimate is
+silent; where none is, both agree to 1e-6 dB.
 
 - SDR of a frame: 10 log10(|ref|^2 / |ref - est|^2), energies over all channels; a song's score is
   the median over its frames in which the reference *sounds*, a data set's the mean over songs.
-- uSDR: the same ratio over the whole song at once.
+- Global SDR ("usdr" in result files): the same ratio over the whole song at once.
 - SI-SDR: the reference is first scaled to fit the estimate (Le Roux et al., "SDR - half-baked or
   well done?", 2019), one factor for all channels, means not removed.
 - An improvement is a score minus that of the mixture taken as the estimate.
@@ -22,8 +22,8 @@ import numpy as np
 from separate.sdr import FLOOR_POWER, check_shapes
 
 FRAME_SECONDS = 1.0
-_PIECE_SAMPLES = 1 << 18  # turned into float64 at once
-_RANGE_DB = 140.0  # float32's own noise lies so far below full scale
+_PIECE_SAMPLES = 1 << 18  # converted to float64 at once
+_RANGE_DB = 140.0  # float32's rounding noise is so far below full scale
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Interval:
 
 
 def median_of_frames(values: np.ndarray) -> float:
-    """Return the median of the frames that count, NaN where none does."""
+    """Return the median of the frames that are not NaN; NaN if all are."""
     counted = values[~np.isnan(values)]
     return float(np.median(counted)) if counted.size else math.nan
 
@@ -63,7 +63,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
     Args:
         reference: `(channels, time)`.
-        estimate: The same shape; one without any trace of the reference has -140 dB.
+        estimate: The same shape; without any component of the reference, the value is -140 dB.
     """
     check_shapes(reference, estimate)
     energy = product = noise = 0.0
@@ -81,7 +81,7 @@ def si_sdr(reference: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def _pieces(*arrays: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Cut `(channels, time)` arrays into float64 side by side, never a whole song at once."""
+    """Yield pieces of `(channels, time)` arrays as float64, to save memory."""
     for start in range(0, arrays[0].shape[1], _PIECE_SAMPLES):
         yield [a[:, start : start + _PIECE_SAMPLES].astype(np.float64) for a in arrays]
 
@@ -94,9 +94,9 @@ def bootstrap(values: Sequence[float], *, resamples: int = 10_000, seed: int = 0
     """Average over songs, with the 95 % percentile interval of the bootstrap over songs.
 
     Args:
-        values: One score a song; NaN (the source is not in the song) does not count.
-        resamples: How often songs are drawn, with replacement.
-        seed: Of the draws: the same values give the same interval.
+        values: One score a song; NaN (the song lacks the source) does not count.
+        resamples: Number of draws of songs with replacement.
+        seed: Seed of the draws: the same values give the same interval.
     """
     scores = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
     if scores.size < 2:

@@ -1,8 +1,8 @@
-"""Scores of transcribed lyrics, by the package `alt-eval`; comes in: texts; goes out: numbers.
+"""Word error rates of transcribed lyrics, by the package `alt-eval`.
 
-Word error rate and its kin count words as `alt-eval` tokenises them, without regard to case and
-punctuation; those, line and section breaks have scores of their own. A hallucinated run is a run
-of more than ten inserted words.
+Error rates count words as `alt-eval` tokenises them, without case and punctuation; these, line
+breaks and section breaks have their own scores. A hallucinated run has more than ten inserted
+words.
 """
 
 import math
@@ -13,15 +13,15 @@ import numpy as np
 
 from separate.errors import SettingsError
 
-RUN_WORDS = 10  # inserted words, more of which are a hallucinated run
+RUN_WORDS = 10  # a hallucinated run has more inserted words
 _RESAMPLES = 10_000
 
 
 def require_alt_eval() -> None:
-    """Do nothing where alt-eval is installed.
+    """Refuse to go on without alt-eval.
 
     Raises:
-        SettingsError: It is not.
+        SettingsError: It is not installed.
     """
     try:
         import alt_eval  # noqa: F401
@@ -38,7 +38,7 @@ def score_texts(
 
     Returns:
         alt-eval's metrics (rates as parts of 1), `hallucinated_runs`, `hallucinated_words`, and
-        `words`, those of the references.
+        `words`, the number of the references' words.
     """
     from alt_eval import compute_metrics
 
@@ -54,7 +54,7 @@ def score_texts(
 
 
 def errors_html(reference: str, hypothesis: str, language: str) -> str:
-    """Return alt-eval's view of the differences: spans with classes, a line a line."""
+    """Return alt-eval's HTML of the differences: spans with classes, one line for each line."""
     from alt_eval import compute_metrics
 
     found = compute_metrics([reference], [hypothesis], language, visualize_errors=True)
@@ -89,10 +89,10 @@ def _runs(reference: str, hypothesis: str, language: str) -> list[int]:
 
 
 def wer_interval(songs: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
-    """The 95 % interval of the pooled WER, bootstrapped over songs; None below two songs.
+    """Return the 95 % interval of the pooled WER, bootstrapped over songs; None below two songs.
 
     Args:
-        songs: Scores of each song by itself, with their counts.
+        songs: Scores of each song, with their counts.
     """
     if len(songs) < 2:
         return None
@@ -106,7 +106,7 @@ def wer_interval(songs: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
 def reduction(
     songs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]
 ) -> dict[str, float | None]:
-    """How much lower the WER is than another's on the same songs, as a part of the latter.
+    """Return the reduction of the WER against a baseline on the same songs, as a part of 1.
 
     Returns:
         mean, and low and high of its 95 % interval over songs (paired; None below two songs).

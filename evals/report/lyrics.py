@@ -1,59 +1,53 @@
-"""Scores of lyrics into tables: totals of each way, and each song by itself."""
+"""Tables of lyrics: totals of each route, and each song."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from separate.evals.report.table import NONE, Result, Table, method_name, number
+from separate.evals.report.table import (
+    NONE,
+    Result,
+    Table,
+    interval,
+    method_name,
+    number,
+    place,
+)
 
 _SUFFIX = {"plain": "", "guarded": ", guards"}
 
 
 def lyrics_table(results: Sequence[Result]) -> Table:
-    """One row a model, way and guards: pooled over unseen songs.
+    """One row a model, route and guards: pooled over unseen songs.
 
-    In Whisper's own windows on the mixture stands plain Whisper; the others are held against it.
+    The baseline is plain Whisper: the mixture in Whisper's own windows.
     """
     results = [result for result in results if result["kind"] == "lyrics"]
     header = (
-        "Whisper: way", "WER %", "less than plain %", "MER %", "WIL %", "hits", "subst.", "del.",
+        "Whisper: route", "WER %", "less than plain %", "MER %", "WIL %", "hits", "subst.", "del.",
         "ins.", "case %", "line F1", "punct. F1", "invented %", "times real time",
     )  # fmt: skip
     rows = [
-        (f"{result['whisper']}: {way}{_SUFFIX[name]}", *_cells(entry))
+        (f"{result['whisper']}: {route}{_SUFFIX[name]}", *_cells(entry))
         for result in results
-        for way, both in result["summary"].items()
+        for route, both in result["summary"].items()
         for name, entry in both.items()
     ]
     return Table("Lyrics", header, tuple(rows), _note(results))
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    interval = entry["wer_interval"]
-    wer = _percent(entry["WER"])
-    if interval is not None:
-        wer += f" ({_percent(interval[0])} to {_percent(interval[1])})"
+    low, high = entry["wer_interval"] or (None, None)
     factor = entry["real_time_factor"]
     return (
-        wer,
-        _reduction(entry["reduction"]),
-        _percent(entry["MER"]),
-        _percent(entry["WIL"]),
+        interval({"mean": entry["WER"], "low": low, "high": high}, scale=100),
+        interval(entry["reduction"], scale=100),
+        *(_percent(entry[key]) for key in ("MER", "WIL")),
         *(str(entry[key]) for key in ("hits", "substitutions", "deletions", "insertions")),
         _percent(entry["ER_case"]),
-        number(entry["F1_line"], 2),
-        number(entry["F1_punc"], 2),
+        *(number(entry[key], 2) for key in ("F1_line", "F1_punc")),
         _percent(entry["hallucinated_words"] / max(1, entry["words"])),
         number(1 / factor if factor else None, 1),
     )
-
-
-def _reduction(entry: Mapping[str, Any] | None) -> str:
-    if entry is None or entry["mean"] is None:
-        return NONE
-    text = _percent(entry["mean"])
-    if entry["low"] is not None:
-        text += f" ({_percent(entry['low'])} to {_percent(entry['high'])})"
-    return text
 
 
 def _percent(value: float | None) -> str:
@@ -62,7 +56,7 @@ def _percent(value: float | None) -> str:
 
 def _note(results: Sequence[Result]) -> str:
     songs = sorted({song["song"] for result in results for song in result["songs"]})
-    places = sorted({" ".join(filter(None, (r["dataset"], r["split"]))) for r in results})
+    places = sorted(set(map(place, results)))
     separators = sorted({method_name(result) for result in results})
     seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
     note = (
@@ -79,16 +73,16 @@ def _note(results: Sequence[Result]) -> str:
 
 
 def lyrics_songs_table(result: Result) -> Table:
-    """One row a song, one column a way and guards: WER; failed ones last."""
-    columns = [(way, name) for way in result["ways"] for name in _SUFFIX]
+    """One row a song, one column a route and guards: WER; failed songs last."""
+    columns = [(route, name) for route in result["ways"] for name in _SUFFIX]
     rows = []
     for song in result["songs"]:
         mark = " (seen in training)" if song.get("seen") else ""
         cells = [
-            _percent(song["ways"][way]["scores"][name]["WER"]) if way in song["ways"] else NONE
-            for way, name in columns
+            _percent(song["ways"][route]["scores"][name]["WER"]) if route in song["ways"] else NONE
+            for route, name in columns
         ]
         rows.append((song["song"] + mark, *cells))
     rows += [(f"{f['song']}: {f['error']}", *[NONE] * len(columns)) for f in result["failed"]]
-    header = ("song", *(way + _SUFFIX[name] for way, name in columns))
+    header = ("song", *(route + _SUFFIX[name] for route, name in columns))
     return Table(f"WER % of each song, Whisper {result['whisper']}", header, tuple(rows))

@@ -9,7 +9,7 @@ from pathlib import Path
 from separate.errors import OutputError
 from separate.evals.report.charts import box_plots, have_matplotlib, scatter
 from separate.evals.report.examples import Example
-from separate.evals.report.table import Result, Table, method_name
+from separate.evals.report.table import Result, Table, method_name, place
 from separate.evals.report.tables import tables_of
 
 _MAIN_METRIC = {"stems": "sdr", "musdb": "SDR", "mir1k": "nsdr", "clips": "sdr_improvement"}
@@ -95,8 +95,7 @@ def _heading(result: Result) -> str:
         return f"Benchmark on {result['machine']['cpu']}"
     if result["kind"] == "lyrics":
         return f"Lyrics of {result['dataset']}: Whisper {result['whisper']}"
-    place = " ".join(filter(None, (result["dataset"], result["split"])))
-    return f"{place}: {method_name(result)}"
+    return f"{place(result)}: {method_name(result)}"
 
 
 def _boxes(result: Result) -> Iterator[str]:

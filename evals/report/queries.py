@@ -1,4 +1,4 @@
-"""Scores of queries into tables: classes of clips, wordings, presence."""
+"""Tables of queries: classes of clips, wordings, presence."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def clips_table(results: Sequence[Result]) -> Table:
     """One row a method: mean over classes of the SDR improvement.
 
     Raises:
-        DataError: The results are not of one data set.
+        DataError: The results differ in data set or split.
     """
     results = [result for result in results if result["kind"] == "clips"]
     require_same(results, ("dataset", "split"))
@@ -40,7 +40,7 @@ def clips_table(results: Sequence[Result]) -> Table:
 
 
 def _negative_note(result: Result) -> str:
-    """What leaving the other clip out did to both, where a model was asked."""
+    """Return a note on the effect of an exclusion, which only models have."""
     mean = result["summary"]["mean"]
     if "excluded_lowered_db" not in mean:
         return ""
@@ -64,7 +64,7 @@ def classes_table(results: Sequence[Result]) -> Table:
 
 
 def queries_table(results: Sequence[Result]) -> Table:
-    """One row a stem: SDR of its plain label, and what other wordings cost."""
+    """One row a stem: SDR of its plain label, and the cost of other wordings."""
     result = only(results, "queries")
     rows = []
     for stem in result["stems"]:
@@ -77,8 +77,8 @@ def queries_table(results: Sequence[Result]) -> Table:
     note = f"{method_name(result)}. {result['metric']}.{seen_note([result], 'song')}"
     if presence["present"]:
         note += (
-            f" Presence: ROC AUC {number(presence['auc'], 3)} over {presence['present']} sources"
-            f" that are there and {presence['absent']} that are not."
+            f" Presence: ROC AUC {number(presence['auc'], 3)} over {presence['present']} labels"
+            f" that are in the mixture and {presence['absent']} that are not."
         )
     header = ("stem", "SDR of the label", "synonyms cost", "paraphrases cost", "worst phrase")
     return Table("Wording of queries", header, tuple(rows), note)

@@ -1,6 +1,6 @@
-"""Scores of songs into tables: any stems, MUSDB18, MIR-1K, and each song by itself.
+"""Tables of songs: any stems, fine labels, MUSDB18, MIR-1K, and each song.
 
-Songs that a model was trained on are marked and stay out of means.
+Songs that a model was trained on are marked and left out of means.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from separate.evals.report.table import (
     interval,
     method_name,
     number,
+    place,
     require_same,
     seen_note,
 )
@@ -25,7 +26,7 @@ def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
     """One row a method, one column a stem: means over unseen songs with their intervals.
 
     Raises:
-        DataError: The results are not of one data set and metric.
+        DataError: The results differ in data set or metric.
     """
     results = [result for result in results if result["kind"] == "stems"]
     require_same(results, ("dataset", "split", "metric"))
@@ -40,16 +41,15 @@ def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
         rule = result["mask_rule"].split(":")[0]
         rows.append((method_name(result), *cells, mean, str(count), rule))
     first = results[0]
-    place = " ".join(filter(None, (first["dataset"], first["split"])))
     note = f"{first['metric']}. dB, with 95 % bootstrap intervals over songs."
-    return Table(f"Stems of {place}", header, tuple(rows), note + seen_note(results, "song"))
+    return Table(f"Stems of {place(first)}", header, tuple(rows), note + seen_note(results, "song"))
 
 
 def labels_table(results: Sequence[Result]) -> Table:
     """One row a fine label, the best first: songs, SDR of the mixture, SDR, improvement.
 
     Raises:
-        DataError: The results are not of one data set and metric.
+        DataError: The results differ in data set or metric.
     """
     results = [result for result in results if result["kind"] == "labels"]
     require_same(results, ("dataset", "split", "metric"))
@@ -62,11 +62,12 @@ def labels_table(results: Sequence[Result]) -> Table:
             cells = (number(sdr["mean"] - gain["mean"]), number(sdr["mean"]), interval(gain))
             rows.append((method_name(result), label, str(sdr["songs"]), *cells))
     first = results[0]
-    place = " ".join(filter(None, (first["dataset"], first["split"])))
     header = ("method", "label", "songs", "mixture", "SDR", "SDRi")
-    note = f"{first['metric']}; each label asked for by itself. Silence has an SDR of 0 dB."
+    note = f"{first['metric']}; each label is one query. Silence has an SDR of 0 dB."
     note += " dB, with 95 % bootstrap intervals over songs."
-    return Table(f"Fine labels of {place}", header, tuple(rows), note + seen_note(results, "song"))
+    return Table(
+        f"Fine labels of {place(first)}", header, tuple(rows), note + seen_note(results, "song")
+    )
 
 
 def songs_table(result: Result, metric: str = "sdr") -> Table:
@@ -85,7 +86,7 @@ def musdb_table(results: Sequence[Result]) -> Table:
     """One row a method and stem: median over tracks of museval's four metrics, mean SDR beside.
 
     Raises:
-        DataError: The results are not of one metric.
+        DataError: The results differ in metric.
     """
     results = [result for result in results if result["kind"] == "musdb"]
     require_same(results, ("dataset", "split", "metric"))
@@ -99,9 +100,9 @@ def musdb_table(results: Sequence[Result]) -> Table:
             count = str(entry.get("SDR", {}).get("songs", 0))
             rows.append((f"{method_name(result)}: {stem}", *cells, *means, count))
     first = results[0]
-    header = ("method: stem", "SDR", "SIR", "ISR", "SAR", "mean SDR", "mean uSDR", "tracks")
+    header = ("method: stem", "SDR", "SIR", "ISR", "SAR", "mean SDR", "mean global SDR", "tracks")
     note = (
-        f"{first['dataset']} {first['split']}. {first['metric']}. uSDR: whole track, no filters."
+        f"{place(first)}. {first['metric']}. Global SDR: whole track, no filters."
         f" Mask rule: {'; '.join(dict.fromkeys(r['mask_rule'] for r in results))}."
         f" {_left_out(results)}"
     )
@@ -109,10 +110,10 @@ def musdb_table(results: Sequence[Result]) -> Table:
 
 
 def published_musdb_table(results: Sequence[Result]) -> Table:
-    """The same for README and cards: whole test tracks only.
+    """The same table for README and cards, which have whole test tracks only.
 
     Raises:
-        DataError: A track is of the train subset, or an excerpt.
+        DataError: A track is in the train subset, or is an excerpt.
     """
     for result in results:
         for song in result["songs"] if result["kind"] == "musdb" else ():
@@ -129,7 +130,7 @@ def _median(entry: Any) -> str:
 
 
 def _left_out(results: Sequence[Result]) -> str:
-    """What does not count, in words."""
+    """Return a note on tracks, frames and stems that are left out."""
     parts = [seen_note(results, "track").strip()]
     for result in results:
         if result["nan_frames"]:
@@ -146,7 +147,7 @@ def mir1k_table(results: Sequence[Result]) -> Table:
     """One row a method and source: GNSDR, GSIR, GSAR.
 
     Raises:
-        DataError: The results are not of one split.
+        DataError: The results differ in split.
     """
     results = [result for result in results if result["kind"] == "mir1k"]
     require_same(results, ("dataset", "split", "metric"))
@@ -159,7 +160,7 @@ def mir1k_table(results: Sequence[Result]) -> Table:
             rows.append((f"{method_name(result)}: {source}", *cells, count))
     first = results[0]
     header = ("method: source", "GNSDR", "GSIR", "GSAR", "GSDR", "clips")
-    note = f"{first['dataset']} {first['split']}. {first['metric']}.{seen_note(results, 'clip')}"
+    note = f"{place(first)}. {first['metric']}.{seen_note(results, 'clip')}"
     return Table("MIR-1K", header, tuple(rows), note)
 
 

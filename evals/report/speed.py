@@ -1,4 +1,4 @@
-"""Benchmarks into tables: speed, start, memory."""
+"""Tables of benchmarks: speed, start, memory."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from separate.evals.report.table import NONE, Result, Table, number, only
 
 
 def speed_table(results: Sequence[Result]) -> Table:
-    """Times real time of every system, and how many times faster ours are."""
+    """One row a system: times real time, and by which factor our models are faster."""
     result = only(results, "bench")
     quick = {(entry["name"], entry["to"]): entry["times"] for entry in result["ratios"]}
     ours = [entry["name"] for entry in result["ratios"]]
@@ -30,7 +30,7 @@ def speed_table(results: Sequence[Result]) -> Table:
 
 
 def start_table(results: Sequence[Result]) -> Table:
-    """Seconds from a command to its end."""
+    """One row a command: seconds from its start to its end."""
     result = only(results, "bench")
     rows = [
         (e["what"], number(e["median_seconds"], 2), _megabytes(e["peak_bytes"]))
@@ -41,7 +41,7 @@ def start_table(results: Sequence[Result]) -> Table:
 
 
 def memory_table(results: Sequence[Result]) -> Table:
-    """Peak resident memory by length of the file."""
+    """One row a system and length of file: peak resident memory."""
     result = only(results, "bench")
     rows = [
         (e["name"], e["how"], f"{e['minutes']:g} min", _megabytes(e["peak_bytes"]))

@@ -1,7 +1,4 @@
-"""A table for the terminal and for Markdown; comes in: cells; goes out: text.
-
-With it what every table of results needs: numbers, means with intervals, names of methods.
-"""
+"""Tables for the terminal and for Markdown, and the cells that all tables of results have."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ Result = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Headings, rows, and what must be said of them."""
+    """Headings, rows, and a note below them."""
 
     title: str
     header: tuple[str, ...]
@@ -26,7 +23,7 @@ class Table:
     note: str = ""
 
     def markdown(self) -> str:
-        """As a Markdown table with the note below."""
+        """Return a Markdown table with the note below."""
         lines = [self.header, tuple("---" if i == 0 else "---:" for i in range(len(self.header)))]
         body = "\n".join(
             "| " + " | ".join(map(_escape, row)) + " |" for row in [*lines, *self.rows]
@@ -34,7 +31,7 @@ class Table:
         return f"{body}\n\n{self.note}\n" if self.note else f"{body}\n"
 
     def rich(self) -> "RichTable":
-        """As a table for the terminal."""
+        """Return a table for the terminal."""
         from rich.table import Table as RichTable
 
         table = RichTable(title=self.title, caption=self.note or None, caption_justify="left")
@@ -55,21 +52,28 @@ def _escape(cell: str) -> str:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A number, or a dash where there is none."""
+    """Format a number; a dash for None and NaN."""
     return NONE if value is None or value != value else f"{value:.{digits}f}"
 
 
-def interval(entry: Mapping[str, Any] | None, digits: int = 1) -> str:
-    """A mean with its interval: "7.4 (6.0 to 8.8)"."""
+def interval(entry: Mapping[str, Any] | None, digits: int = 1, scale: float = 1.0) -> str:
+    """Format a mean with its interval: "7.4 (6.0 to 8.8)"."""
     if entry is None or entry["mean"] is None:
         return NONE
+    mean = number(scale * entry["mean"], digits)
     if entry["low"] is None:
-        return number(entry["mean"], digits)
-    return f"{entry['mean']:.{digits}f} ({entry['low']:.{digits}f} to {entry['high']:.{digits}f})"
+        return mean
+    low, high = (number(scale * entry[key], digits) for key in ("low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def place(result: Result) -> str:
+    """Return the data set and the split."""
+    return " ".join(filter(None, (result["dataset"], result["split"])))
 
 
 def method_name(result: Result) -> str:
-    """What a row is called."""
+    """Return a method's name in tables."""
     method = result["method"]
     if method["kind"] == "oracle":
         return f"oracle {method['name']} ({'model masks' if method['bins'] else 'all bins'})"
@@ -77,26 +81,30 @@ def method_name(result: Result) -> str:
 
 
 def seen_note(results: Sequence[Result], what: str) -> str:
-    """Say which scores are left out of means, and of which methods nobody knows.
+    """Return a note on the scores that are left out of means, and on unknown training data.
 
     Args:
-        results: Those of a table.
-        what: What is scored: song, track, clip, mixture.
+        results: The results of a table.
+        what: The unit that is scored: song, track, clip, mixture.
 
     Returns:
-        Sentences with a space before each; nothing where there is nothing to say.
+        Sentences with a space before each; may be empty.
     """
     seen = sum(bool(song.get("seen")) for result in results for song in result["songs"])
     note = f" {seen} {what}(s) that a model was trained on are left out." if seen else ""
     unknown = [r for r in results if any(song.get("seen", 0) is None for song in r["songs"])]
     if unknown:
         names = ", ".join(dict.fromkeys(map(method_name, unknown)))
-        note += f" Not known to us: what {names} was trained on."
+        note += f" The training data of {names} is unknown."
     return note
 
 
 def only(results: Sequence[Result], kind: str) -> Result:
-    """The last result of a kind."""
+    """Return the last result of a kind.
+
+    Raises:
+        DataError: There is none.
+    """
     found = [result for result in results if result["kind"] == kind]
     if not found:
         raise DataError(f"no result of kind {kind!r} is given")
@@ -104,10 +112,10 @@ def only(results: Sequence[Result], kind: str) -> Result:
 
 
 def require_same(results: Sequence[Result], keys: Sequence[str]) -> None:
-    """Do nothing for results that belong in one table.
+    """Refuse results that do not belong in one table.
 
     Raises:
-        DataError: There are none, or they differ.
+        DataError: There is no result, or they differ in one of the keys.
     """
     if not results:
         raise DataError("no result for this table is given")

@@ -1,6 +1,6 @@
-"""Result files into tables, and tables into README and cards; comes in: results; goes out: files.
+"""The tables of results, and their places: terminal, README, cards.
 
-A Markdown file takes tables between markers, so that no number in it is written by hand:
+A Markdown file has markers for tables, so that no number in it is written by hand:
 
     <!-- table:stems -->
     ...
@@ -14,7 +14,7 @@ from typing import Any
 
 from separate.errors import DataError, OutputError
 from separate.evals.report.lyrics import lyrics_songs_table, lyrics_table
-from separate.evals.report.published_scores import PEERS
+from separate.evals.report.published_scores import PUBLISHED
 from separate.evals.report.queries import classes_table, clips_table, queries_table
 from separate.evals.report.songs import (
     labels_table,
@@ -32,9 +32,9 @@ from separate.evals.report.weak import weak_curves, weak_table
 _MARKERS = re.compile(r"(<!-- table:([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
-def peers_table(results: Sequence[Result]) -> Table:
-    """Numbers that others publish, each with metric and source; not comparable to ours."""
-    rows = tuple((peer.system, peer.scores, peer.metric, peer.source) for peer in PEERS)
+def published_table(results: Sequence[Result]) -> Table:
+    """Scores that others publish, each with metric and source; they can't be compared to ours."""
+    rows = tuple((entry.system, entry.scores, entry.metric, entry.source) for entry in PUBLISHED)
     note = "As published by others, not measured here; metrics differ, so columns don't compare."
     return Table(
         "Published by others", ("system", "score (dB)", "metric, set", "source"), rows, note
@@ -57,9 +57,10 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "bench": speed_table,
     "bench-start": start_table,
     "bench-memory": memory_table,
-    "peers": peers_table,
+    "published": published_table,
+    "peers": published_table,  # the marker of Markdown files that were written before
 }
-PRINTED = {**TABLES, "musdb": musdb_table}  # what is not published may still be looked at
+PRINTED = {**TABLES, "musdb": musdb_table}  # printing allows excerpts, unlike publishing
 
 _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "bench": (speed_table, start_table, memory_table),
@@ -74,7 +75,7 @@ _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),
 }
 
-_HEADLINE = {  # the metric and average that a card takes over from each kind of result
+_HEADLINE = {  # the metric and average that a card has of each kind of result
     "stems": ("sdr", "mean"),
     "labels": ("sdr_improvement", "mean"),
     "musdb": ("SDR", "median"),
@@ -85,10 +86,10 @@ _HEADLINE = {  # the metric and average that a card takes over from each kind of
 
 
 def tables_of(result: Result) -> list[Table]:
-    """The tables that a result fills, for the terminal.
+    """Return the tables of a result, for the terminal.
 
     Raises:
-        DataError: The result is of an unknown kind.
+        DataError: The kind of the result is unknown.
     """
     if result["kind"] not in _SHOWN:
         raise DataError(f"unknown kind of result {result['kind']!r}; update the program")
@@ -97,13 +98,13 @@ def tables_of(result: Result) -> list[Table]:
 
 
 def write_tables(path: Path, results: Sequence[Result]) -> list[str]:
-    """Fill the markers of a Markdown file for which there are results; leave the others alone.
+    """Fill the markers of a Markdown file for which there are results; keep the others.
 
     Returns:
-        The names of the tables written.
+        The names of the tables that are written.
 
     Raises:
-        DataError: The file has no markers, or names a table that there is none of.
+        DataError: The file has no markers, or a marker names an unknown table.
         OutputError: It cannot be written.
     """
     text = _read(path)
@@ -114,7 +115,7 @@ def write_tables(path: Path, results: Sequence[Result]) -> list[str]:
         name = match.group(2)
         if name not in TABLES:
             raise DataError(f"{path}: unknown table {name!r}; there is {', '.join(TABLES)}")
-        if name != "peers" and name.split("-")[0] not in kinds:
+        if TABLES[name] is not published_table and name.split("-")[0] not in kinds:
             return match.group(0)
         written.append(name)
         return f"{match.group(1)}{TABLES[name](results).markdown()}{match.group(3)}"
@@ -122,7 +123,7 @@ def write_tables(path: Path, results: Sequence[Result]) -> list[str]:
     filled, markers = _MARKERS.subn(fill, text)
     if not markers:
         raise DataError(
-            f"{path}: has no place for tables; add <!-- table:stems --> <!-- /table -->"
+            f"{path}: has no markers for tables; add <!-- table:stems --> <!-- /table -->"
         )
     if filled != text:
         try:
@@ -133,10 +134,10 @@ def write_tables(path: Path, results: Sequence[Result]) -> list[str]:
 
 
 def card_scores(results: Sequence[Result], sha256: str) -> dict[str, Any]:
-    """What a model's card says of its scores: the summaries of results with these very weights.
+    """Return the scores for a model's card: the summaries of all results with its weights.
 
     Raises:
-        DataError: No result was made with the weights.
+        DataError: No result has these weights.
     """
     scores: dict[str, Any] = {}
     for result in results:
@@ -170,7 +171,7 @@ def card_scores(results: Sequence[Result], sha256: str) -> dict[str, Any]:
                 label: result["summary"][label]["sdr"][average] for label in found
             }
     if not scores:
-        raise DataError("none of the results was made with this card's weights; evaluate them anew")
+        raise DataError("none of the results has this card's weights; evaluate them anew")
     return scores
 
 

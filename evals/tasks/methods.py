@@ -1,9 +1,10 @@
-"""What makes the estimates that are scored: a model, files, an oracle, or the mixture itself.
+"""The methods that are scored: a model, files of any tool, an oracle, or the mixture itself.
 
-In: a `Method`, which is plain data and travels to worker processes. Out: a function from a song
-to its estimates.
+A `Method` is plain data that is pickled to processes; `open_method` makes a function of it that
+maps a song to its estimates.
 """
 
+import glob
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,14 +29,14 @@ Separate = Callable[[Song, Sequence[str]], Estimates]
 
 @dataclass(frozen=True)
 class Method:
-    """One way to separate, with all that its scores depend on."""
+    """How songs are separated: all that the scores depend on."""
 
     kind: str  # "model", "estimates", "oracle", "mixture"
     name: str  # model name(s), the label of the estimates, the oracle
-    mask_rule: str  # how masks were made of several queries, in words
+    mask_rule: str  # how the masks of several queries are made, in words
     sha256: str = ""  # of the model's weights
     folder: str = ""  # of the estimates
-    share: bool = True  # model: several queries share out the mixture
+    share: bool = True  # model: the estimates of several queries sum to the mixture
     bins: int | None = None  # oracle: lower bins masked; None: all
     overlap: float | None = None  # model: fraction of a segment
     segment: float | None = None  # model: seconds
@@ -44,7 +45,7 @@ class Method:
     threads: int | None = None  # of torch, a process
 
     def describe(self) -> dict[str, Any]:
-        """Return what a result says of the method: no folders, device and threads of here."""
+        """Return the fields for a result: none that depend on this machine."""
         hidden = ("folder", "device", "threads")
         return {key: value for key, value in asdict(self).items() if key not in hidden}
 
@@ -52,17 +53,17 @@ class Method:
 def model_method(
     model: str, stems: Sequence[str] | None, rule: str, **settings: Any
 ) -> tuple[Method, list[str]]:
-    """Describe a model and the stems that it is asked for.
+    """Return a model's method and the stems that it is queried for.
 
     Args:
-        model: Name or path, or several with commas: their masks are averaged.
-        stems: What to ask for; None: the model's own stems, or the four.
-        rule: "sum-to-mix" or "free" (each query by itself).
+        model: Name or path, or several of them, comma-separated: their masks are averaged.
+        stems: Stems to query; None: the model's own stems, or the four.
+        rule: "sum-to-mix" or "free" (independent masks).
         **settings: overlap, segment, shifts, device, threads.
 
     Raises:
         CheckpointError: There is no such model.
-        DataError: The rule is none.
+        DataError: The rule is unknown.
     """
     from separate.insides import model_cards
 
@@ -75,7 +76,7 @@ def model_method(
     words = _SHARED if share else _FREE
     name = ",".join(card.name for card in cards)
     sha256 = ",".join(card.sha256 for card in cards)
-    # The weights are opened by what the user gave, named by what their cards say.
+    # The weights are opened by the name that the user gave; the result has the names on the cards.
     method = Method("model", name, words, sha256, folder=model, share=share, **settings)
     return method, asked
 
@@ -85,16 +86,17 @@ _FREE = "free queries: each mask by itself, target against all the rest"
 
 
 def open_method(method: Method) -> Separate:
-    """Load what the method needs.
+    """Load a method's model or open its folder.
 
     Returns:
-        A function of a song and the stems or queries wanted; estimates have the song's shape.
+        A function of a song and stems; it returns estimates of the song's shape.
 
     Raises:
         SeparateError: The model or the folder is missing.
     """
     if method.kind == "model":
-        return _open_model(method)
+        separator = open_separator(method)
+        return lambda song, stems: separate_song(separator, song, stems)[0]
     if method.kind == "estimates":
         return lambda song, stems: read_estimates(Path(method.folder), song, stems)
     if method.kind == "mixture":
@@ -108,7 +110,7 @@ def open_separator(method: Method) -> "Separator":
     """Load a method's model.
 
     Raises:
-        CheckpointError: It is missing or damaged.
+        CheckpointError: The model is missing or damaged.
     """
     from separate.separator import Separator
     from separate.settings import Settings
@@ -123,11 +125,6 @@ def open_separator(method: Method) -> "Separator":
         share=method.share,
     )
     return Separator(settings)
-
-
-def _open_model(method: Method) -> Separate:
-    separator = open_separator(method)
-    return lambda song, stems: separate_song(separator, song, stems)[0]
 
 
 def separate_song(
@@ -149,7 +146,7 @@ def _open_oracle(method: Method) -> Separate:
 
     def separate(song: Song, stems: Sequence[str]) -> Estimates:
         sources = dict(song.references)
-        if len(sources) > 2:  # the accompaniment is the sum of others then
+        if len(sources) > 2:  # then the accompaniment is the sum of other sources
             sources.pop(ACCOMPANIMENT, None)
         estimates = separate_oracle(sources, song.mixture, config.at(song.sample_rate))
         if ACCOMPANIMENT in stems and ACCOMPANIMENT not in estimates and "vocals" in estimates:
@@ -160,10 +157,10 @@ def _open_oracle(method: Method) -> Separate:
 
 
 def oracle_method(kind: str, band: str) -> Method:
-    """Describe an oracle on the "whole" spectrum or as the "model" masks.
+    """Return the method of an oracle that masks the "whole" spectrum, or the band of the "model".
 
     Raises:
-        DataError: Oracle or band is unknown.
+        DataError: The oracle or the band is unknown.
     """
     from separate.evals.tasks.oracles import ORACLES, OracleConfig
 
@@ -176,15 +173,15 @@ def oracle_method(kind: str, band: str) -> Method:
 
 
 def read_estimates(folder: Path, song: Song, stems: Sequence[str]) -> Estimates:
-    """Read stems that any tool wrote: `<folder>/[<split>/]<song>/<stem>.<any audio>`.
+    """Read a tool's estimates: `<folder>/[<split>/]<song>/<stem>.<any audio>`.
 
-    They are cut or padded with zeros to the song's length (museval's rule); mono is repeated.
+    They are cut or padded with zeros to the song's length, as museval does; mono is repeated.
 
     Raises:
-        DataError: There is nothing for this song, or its sample rate is not the song's.
+        DataError: The song has no estimates, or they have another sample rate.
         InputError: A file is damaged.
     """
-    places = [folder / song.name, *sorted(folder.glob(f"*/{_literal(song.name)}"))]
+    places = [folder / song.name, *sorted(folder.glob(f"*/{glob.escape(song.name)}"))]
     place = next((path for path in places if path.is_dir()), None)
     if place is None:
         raise DataError(f"{folder}: has no folder {song.name!r} with estimates")
@@ -200,10 +197,3 @@ def read_estimates(folder: Path, song: Song, stems: Sequence[str]) -> Estimates:
     if not estimates:
         raise DataError(f"{place}: holds none of {', '.join(stems)}; name the files by the stems")
     return estimates
-
-
-def _literal(name: str) -> str:
-    """Escape a name for glob."""
-    import glob
-
-    return glob.escape(name)

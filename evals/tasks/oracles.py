@@ -1,13 +1,11 @@
-"""Oracle masks: the best that masking can do, given the true sources.
-
-In: references `(channels, time)` by stem; the mixture is their sum unless given. Out: estimates.
+"""Oracle masks: an upper bound of masking, computed from the true sources `(channels, time)`.
 
 - `ibm`: ideal binary mask, 1 where the source is louder than all the rest together;
 - `irm`: ideal ratio mask, |S_j|^a / sum_k |S_k|^a, a = 1 (SiSEC's IRM1) by default;
 - `mwf`: multichannel Wiener filter with the true power spectra and one spatial covariance a
   source and frequency, estimated from the true source (Duong et al., 2010; SiSEC 2018's MWF).
 
-On the whole spectrum, or as the default model masks: the lower 1,024 bins, continued upward.
+They mask the whole spectrum, or the default model's band: the lower 1,024 bins, continued upward.
 """
 
 import math
@@ -21,7 +19,7 @@ from torch import Tensor
 from separate.insides import StftConfig, apply_mask, istft, stft
 
 ORACLES = ("ibm", "irm", "mwf")
-BASE_RATE = 44100  # Hz that the configuration is given for
+BASE_RATE = 44100  # Hz; the sample rate of the configuration
 _EPS = 1e-10
 _CHUNK_BINS = 64  # frequencies of the Wiener filter computed at once
 _BLOCK_FRAMES = 1024  # frames of a song transformed at once
@@ -29,7 +27,7 @@ _BLOCK_FRAMES = 1024  # frames of a song transformed at once
 
 @dataclass(frozen=True)
 class OracleConfig:
-    """How an oracle masks."""
+    """Settings of an oracle."""
 
     kind: str = "irm"  # one of ORACLES
     n_fft: int = 4096  # samples a frame
@@ -38,12 +36,12 @@ class OracleConfig:
     exponent: float = 1.0  # of the magnitudes in irm
 
     def __post_init__(self) -> None:
-        """Refuse an oracle that is none."""
+        """Refuse an unknown oracle."""
         if self.kind not in ORACLES:
             raise ValueError(f"oracle must be one of {ORACLES}, got {self.kind!r}")
 
     def at(self, sample_rate: int) -> "OracleConfig":
-        """Return the same in seconds and Hz at another rate, frames of a power of two."""
+        """Return the settings for another rate: same seconds and Hz, frames of a power of two."""
         factor = 2.0 ** round(math.log2(sample_rate / BASE_RATE))
         n_fft, hop_length = int(self.n_fft * factor), int(self.hop_length * factor)
         bins = self.bins
@@ -54,7 +52,7 @@ class OracleConfig:
 
     @property
     def rule(self) -> str:
-        """How the masks were made, in words."""
+        """The mask rule in words."""
         band = "whole spectrum" if self.bins is None else f"lower {self.bins} bins, continued"
         return f"oracle {self.kind} {self.n_fft}/{self.hop_length} at 44.1 kHz, {band}"
 
@@ -62,15 +60,15 @@ class OracleConfig:
 def separate_oracle(
     references: Mapping[str, np.ndarray], mixture: np.ndarray, config: OracleConfig
 ) -> dict[str, np.ndarray]:
-    """Separate a mixture with the knowledge of its sources, block by block.
+    """Separate a mixture by masks of its true sources, block by block.
 
     Args:
         references: All sources of the mixture, float32 `(channels, time)` by stem.
         mixture: `(channels, time)`.
-        config: Which oracle.
+        config: Settings of the oracle.
 
     Returns:
-        An estimate of each source, float32 `(channels, time)`; blocks leave no trace in them.
+        An estimate of each source, float32 `(channels, time)`; it does not depend on the blocks.
     """
     transform = StftConfig(config.n_fft, config.hop_length)
     arrays = list(references.values())
@@ -92,7 +90,7 @@ def separate_oracle(
 
 
 def _blocks(length: int, transform: StftConfig) -> Iterator[tuple[slice, slice]]:
-    """Yield what to read and what of it to keep; margins make blocks equal the whole."""
+    """Yield the samples to read and to keep; with these margins, blocks equal the whole."""
     step = _BLOCK_FRAMES * transform.hop_length
     hops = -(-2 * transform.n_fft // transform.hop_length)
     margin = hops * transform.hop_length
@@ -106,7 +104,7 @@ def _spectrum(array: np.ndarray, cut: slice, transform: StftConfig) -> Tensor:
 
 
 def _masks(sources: list[Tensor], mix: Tensor, config: OracleConfig) -> list[Tensor]:
-    """Binary or ratio masks, each `(channels, freq, frames)`."""
+    """Return binary or ratio masks, each `(channels, freq, frames)`."""
     if config.kind == "ibm":
         return [(s.abs() > (mix - s).abs()).to(mix.real.dtype) for s in sources]
     powers = [source.abs().pow(config.exponent) for source in sources]
@@ -119,7 +117,7 @@ def _masked(mask: Tensor, mix: Tensor, bins: int | None) -> Tensor:
 
 
 def _spatial(arrays: list[np.ndarray], transform: StftConfig) -> list[Tensor]:
-    """Each source's spatial covariance `(freq, channels, channels)`, of trace `channels`."""
+    """Return each source's spatial covariance `(freq, channels, channels)`, of trace `channels`."""
     covariances = []
     for array in arrays:
         outer: Tensor | float = 0.0
@@ -137,7 +135,7 @@ def _wiener(
 ) -> list[Tensor]:
     """Filter all channels together, some frequencies at a time.
 
-    Above `bins` (the model's band) the gain of its top bins goes on, as a mask's does.
+    Above `bins` (the model's band) the gain of its top bins is continued, like a mask.
     """
     outputs = [torch.zeros_like(mix) for _ in sources]
     top = mix.shape[1] if bins is None else bins

@@ -1,7 +1,7 @@
-"""Results on disk: one JSON file an evaluation, one a song for `--resume`; comes in: scores.
+"""Results on disk: one JSON file for each evaluation, and one for each song for `--resume`.
 
-Every result says what was scored, how its masks were made, by which metric, on which songs, and
-which of them the model had seen in training; those are left out of the means.
+Every result has the method, the mask rule, the metric, and the scores of each song. Songs that the
+model was trained on are marked and left out of the means.
 """
 
 import json
@@ -19,12 +19,12 @@ from separate.evals.metrics.sdr import bootstrap
 from separate.files import replacing
 
 SongScores = dict[str, Any]  # song, split, seconds, seen, stems: {stem: {metric: dB}}
-_NUMBERS = re.compile(r"\[[\s\d.,e+nul-]+\]")  # lists of numbers stand on one line
+_NUMBER_LISTS = re.compile(r"\[[\s\d.,e+nul-]+\]")  # lists of numbers, written on one line
 SUMMARY_METRICS = ("sdr", "sdr_improvement", "usdr", "si_sdr")
 
 
 def plain(value: Any) -> Any:
-    """Turn numbers of any kind into JSON's: NaN and infinity become null, floats get 4 places."""
+    """Convert numbers to JSON's: NaN and infinity become null, floats are rounded to 4 places."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -40,16 +40,16 @@ def write_json(path: Path, data: Any, *, allow_nan: bool = False) -> None:
     """Write JSON under a temporary name, then rename.
 
     Args:
-        path: Where to.
+        path: The file.
         data: Numbers of any kind in any nesting.
-        allow_nan: Write it as it is, with the NaN that museval's files have and JSON has not.
+        allow_nan: Write NaN, which museval's files have, although JSON has no NaN.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     try:
         text = json.dumps(data if allow_nan else plain(data), indent=1, ensure_ascii=False)
-        text = _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match.group()), text) + "\n"
+        text = _NUMBER_LISTS.sub(lambda match: re.sub(r"\s+", " ", match.group()), text) + "\n"
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a result.
 
     Raises:
-        DataError: It is missing or no result.
+        DataError: The file is missing, or is not a result.
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -74,12 +74,12 @@ def read_json(path: Path) -> dict[str, Any]:
 def summarise(
     songs: Sequence[SongScores], stems: Sequence[str], metrics: Sequence[str] = SUMMARY_METRICS
 ) -> dict[str, Any]:
-    """Average over the songs that the model has not seen.
+    """Average over the songs that the model was not trained on.
 
     Returns:
-        By stem and metric: mean, 95 % bootstrap interval over songs, median, number of songs;
-        "mean" is over stems, each song with the mean of its stems for the interval. "seen" holds
-        the same for the songs that the model was trained on, if any.
+        By stem and metric: mean, 95 % bootstrap interval over songs, median, number of songs.
+        "mean" is the mean over stems, with the interval over each song's mean. "seen" holds the
+        same for the songs that the model was trained on, if any.
     """
     unseen = [song for song in songs if not song.get("seen")]
     summary = _summary(unseen, stems, metrics)
@@ -95,7 +95,7 @@ def _summary(
     table: dict[str, Any] = {}
     for stem in stems:
         table[stem] = {m: asdict(bootstrap(_column(songs, stem, m))) for m in metrics}
-    parts = [stem for stem in stems if stem != "accompaniment"]  # which is the sum of the others
+    parts = [stem for stem in stems if stem != "accompaniment"]  # it is the sum of the others
     counted = parts if len(parts) > 1 else stems
     table["mean"] = {m: _mean_of_stems(songs, counted, m, table) for m in metrics}
     return table
@@ -104,7 +104,7 @@ def _summary(
 def _mean_of_stems(
     songs: Sequence[SongScores], stems: Sequence[str], metric: str, table: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The mean of the stems' means; songs that lack a stem do not enter the interval."""
+    """Return the mean of the stems' means; songs without all stems are not in the interval."""
     columns = np.array([_column(songs, stem, metric) for stem in stems]).reshape(len(stems), -1)
     whole = asdict(bootstrap([float(value) for value in columns.mean(axis=0)]))
     means = {key: [table[stem][metric][key] for stem in stems] for key in ("mean", "median")}
@@ -117,11 +117,11 @@ def _column(songs: Sequence[SongScores], stem: str, metric: str) -> list[float]:
 
 
 def is_seen(song: str, dataset: str, split: str, trained_on: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a card's `trained_on` covers a song.
+    """Return whether a card's `trained_on` covers a song.
 
-    An entry covers the songs that it lists, whatever the data set is called here (the same song
-    stands in several: MusicDelta songs are in MedleyDB and in MUSDB18), and, having no list, all of
-    its data set and split. An empty list covers nothing: rendered songs have no names.
+    An entry with a list of songs covers these songs in every data set, since data sets share songs
+    (MusicDelta songs are in MedleyDB and in MUSDB18). An entry without a list covers all of its
+    data set and split. An empty list covers nothing: rendered songs have no names.
     """
     for entry in trained_on:
         songs = entry.get("songs")
@@ -136,15 +136,16 @@ def is_seen(song: str, dataset: str, split: str, trained_on: Sequence[Mapping[st
 
 
 def _key(name: str) -> str:
-    """What remains of a title in any spelling: "Music Delta - Punk" and "MusicDelta Punk"."""
+    """Return a title without case, spaces and punctuation, to compare spellings."""
     return re.sub(r"[\W_]+", "", name.lower())
 
 
 def compare(result: Mapping[str, Any], baseline: Mapping[str, Any], stem: str) -> dict[str, Any]:
-    """Compare two results on the songs that both scored and neither has seen.
+    """Compare two results on the songs that both scored and that no model was trained on.
 
     Returns:
-        Each song's difference in SDR (positive: `result` is better), their mean with its interval.
+        Each song's difference in SDR (positive: `result` is better), and the mean with its
+        interval.
     """
     before = {s["song"]: s for s in baseline["songs"] if not s.get("seen")}
     differences = {}

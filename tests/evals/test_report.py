@@ -73,11 +73,11 @@ def test_songs_table_marks_seen_and_failed():
     assert rows[1] == ("C (seen in training)", "99.00") and rows[2] == ("D: broken", "-")
 
 
-def test_tables_say_where_nobody_knows_what_a_method_was_trained_on():
+def test_tables_name_methods_with_unknown_training_data():
     files = result("files of a tool")
-    assert "Not known to us: what files of a tool was trained on." in stems_table([files]).note
+    assert "The training data of files of a tool is unknown." in stems_table([files]).note
     files["songs"][0]["seen"] = False
-    assert "Not known" not in stems_table([files]).note
+    assert "unknown" not in stems_table([files]).note
 
 
 def test_the_first_column_is_whole_on_a_narrow_terminal():
@@ -117,7 +117,7 @@ def test_tables_are_written_between_markers_only(tmp_path):
 def test_files_without_a_place_for_tables(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("nothing")
-    with pytest.raises(DataError, match="no place"):
+    with pytest.raises(DataError, match="no markers"):
         write_tables(page, [result()])
     page.write_text("<!-- table:nonsense -->\n<!-- /table -->")
     with pytest.raises(DataError, match="unknown table"):
@@ -191,8 +191,8 @@ def test_no_musdb_score_is_published_from_excerpts_or_the_train_subset(tmp_path,
         card_scores([musdb_result(split, seconds)], "12")
 
 
-def test_every_published_number_of_peers_has_its_metric_and_source():
-    rows = TABLES["peers"]([]).rows
+def test_every_published_score_has_its_metric_and_source():
+    rows = TABLES["published"]([]).rows
     assert rows and all(all(cell for cell in row) for row in rows)
 
 
