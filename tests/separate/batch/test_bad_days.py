@@ -130,7 +130,7 @@ def test_the_real_command_is_killed(tmp_path: Path) -> None:
         (tmp_path / "in").mkdir(exist_ok=True)
         shutil.copy(example_path(), tmp_path / "in" / name)
     command = [sys.executable, "-c", "from separate.cli.main import main; main()", "run",
-               str(tmp_path / "in"), "-q", "drums", "--threads", "1", "--end", "4"]  # fmt: skip
+               str(tmp_path / "in"), "-q", "drums", "--threads", "1", "--end", "2"]  # fmt: skip
     subprocess.run([*command, "-o", tmp_path / "clean"], check=True, timeout=300)
     out = tmp_path / "out"
     with subprocess.Popen([*command, "-o", out]) as child:
