@@ -1,11 +1,13 @@
 """Recordings without stems: licences by file, the cache, and what is said to sound in windows."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -269,6 +271,37 @@ def test_a_tracker_module_is_rendered(tmp_path):
     assert report.skipped == []
     assert report.written == 1
     assert np.abs(finder.windows[0]).max() > 0.01
+
+
+def test_the_script_unpacks_audio_and_copyright_files_of_packages(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    tree = 'd="$3/usr/share/doc/game"; mkdir -p "$d" "$3/music"; echo a >"$d/copyright"'
+    scripts = {
+        "apt-get": '[ "$3" != gone ] && echo deb >"$3.deb"',
+        "dpkg-deb": f'{tree}; echo b >"$3/music/a b.ogg"; echo c >"$3/music/cover.png"',
+    }
+    for name, body in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tools / name).chmod(0o755)
+    script = Path(__file__).parents[2] / "scripts" / "fetch_mixtures.sh"
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+
+    def run(*names):
+        command = [str(script), str(tmp_path / "out"), *names]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    first = run("game", "gone", "other")
+    assert first.returncode == 1
+    assert "gone: could not be fetched" in first.stderr
+    files = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.*"))
+    assert [str(file) for file in files] == [
+        "game/.complete", "game/music/a b.ogg", "other/.complete", "other/music/a b.ogg",
+    ]  # fmt: skip
+    assert (tmp_path / "out" / "game/usr/share/doc/game/copyright").exists()
+    again = run("game")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert subprocess.run([str(script)], check=False, capture_output=True).returncode == 2
 
 
 def test_windows_lie_end_to_end():
