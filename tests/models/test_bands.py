@@ -45,3 +45,16 @@ def test_continued_with_the_mean_of_the_top_bins() -> None:
 def test_loud_magnitudes_are_compressed_by_asinh() -> None:
     magnitude = torch.tensor([0.0, 1e-3, 1.0, 4.0, 50.0, 1024.0])
     torch.testing.assert_close(compressed(magnitude), 4 * torch.asinh(magnitude / 4))
+
+
+def test_a_mask_reaches_every_bin_with_its_own_bands_value() -> None:
+    mask = torch.arange(BANDS, dtype=torch.float32)
+    bins = torch.cat([mask.repeat_interleave(band_widths().long()), mask[-1:]])
+    torch.testing.assert_close(from_bands(mask[None]), bins[None])
+
+
+def test_each_channel_and_frame_is_continued_with_its_own_mean() -> None:
+    mask = torch.rand(2, 3, BINS - 1)
+    full = continued(mask)
+    assert full.shape == (2, 3, BINS)
+    torch.testing.assert_close(full[..., -1], mask[..., -64:].mean(-1))
