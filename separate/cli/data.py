@@ -148,8 +148,11 @@ def check_labels(
     from separate.corpus.sources.licences import CLASSES
     from separate.train.data.folders import load_corpus
 
+    is_measured = measured is not None and measured.exists()
+    if not songs and not is_measured:
+        raise typer.BadParameter("name folders of songs, or give what --measured kept of them")
     try:
-        if measured is not None and measured.exists():
+        if measured is not None and is_measured:
             known = Known.load(measured)
         else:
             found = load_corpus(songs or [], CLASSES).songs
@@ -157,12 +160,12 @@ def check_labels(
             if measured is not None:
                 known.save(measured)
         rule, likelihoods = fit_rule(known)
+        typer.echo(table(known, likelihoods, rule))
+        if fit is not None:
+            rule.save(fit)
+            typer.echo(f"\nwritten to {fit}")
     except SeparateError as error:
         _fail(error)
-    typer.echo(table(known, likelihoods, rule))
-    if fit is not None:
-        rule.save(fit)
-        typer.echo(f"\nwritten to {fit}")
 
 
 @data_app.command()

@@ -37,7 +37,7 @@ from separate.corpus.mixtures.labels import (
 from separate.corpus.mixtures.recordings import find_recordings
 from separate.corpus.sources.copyrights import class_of, licence_of
 from separate.corpus.sources.store import SAMPLE_RATE
-from separate.errors import DataError
+from separate.errors import DataError, OutputError
 from separate.train.data.folders import Song
 from separate.train.data.recordings import load_mixtures, summarise
 
@@ -351,6 +351,24 @@ def test_known_songs_are_measured_with_stems_left_out(tmp_path):
     again = Known.load(tmp_path / "known.npz")
     assert again.tagger == "fake"
     np.testing.assert_array_equal(again.values, known.values)
+    with pytest.raises(OutputError, match="cannot be written"):
+        known.save(tmp_path / "none" / "known.npz")
+    (tmp_path / "known.npz").write_bytes(b"not an archive")
+    with pytest.raises(DataError, match="delete it"):
+        Known.load(tmp_path / "known.npz")
+
+
+def test_labels_are_checked_by_a_command(tmp_path, known):
+    known.save(tmp_path / "known.npz")
+    command = ["check-labels", "--measured", str(tmp_path / "known.npz"), "--fit"]
+    result = CliRunner().invoke(data_app, [*command, str(tmp_path / "rule.json")])
+    assert result.exit_code == 0, result.output
+    assert "| drums | sounds | used: " in result.output
+    assert load_rule(tmp_path / "rule.json").labels["drums"].sounds is not None
+    failed = CliRunner().invoke(data_app, [*command, str(tmp_path / "none" / "rule.json")])
+    assert failed.exit_code == 1
+    assert "error: " in failed.output
+    assert CliRunner().invoke(data_app, ["check-labels"]).exit_code == 2
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ absent.
 """
 
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from separate.corpus.mixtures.clues import LABELS, ClueFinder, levels_db, windows_of
 from separate.corpus.sources.store import SAMPLE_RATE
-from separate.errors import DataError
+from separate.errors import DataError, OutputError
 from separate.queries.vocabulary import ancestors, label_of
 
 SOUNDS, SILENT, BETWEEN, UNKNOWN = 1, 0, 2, 3  # states of a label in a window
@@ -73,15 +74,30 @@ class Known:
     tagger: str  # that measured them
 
     def save(self, path: Path) -> None:
-        """Write to a `.npz` file."""
-        np.savez_compressed(path, **self.__dict__)
+        """Write to a `.npz` file.
+
+        Raises:
+            OutputError: It can't be written.
+        """
+        try:
+            with path.open("wb") as file:
+                np.savez_compressed(file, **self.__dict__)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error}); name another file") from error
 
     @classmethod
     def load(cls, path: Path) -> "Known":
-        """Read what `save` wrote."""
-        with np.load(path) as content:
-            columns = {name: content[name] for name in content.files if name != "tagger"}
-            return cls(**columns, tagger=str(content["tagger"]))
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: It is damaged, or something else.
+        """
+        try:
+            with np.load(path) as content:
+                columns = {name: content[name] for name in content.files if name != "tagger"}
+                return cls(**columns, tagger=str(content["tagger"]))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: no measured songs; delete it to measure anew") from error
 
 
 def measure_songs(

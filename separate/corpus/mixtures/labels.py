@@ -21,7 +21,7 @@ import torch
 
 from separate.corpus.mixtures.clues import CLUES, LABELS
 from separate.corpus.mixtures.known import SILENT, SOUNDS, UNKNOWN, Known
-from separate.errors import DataError
+from separate.errors import DataError, OutputError
 
 RULE_PATH = Path(__file__).parent / "rule.json"
 PRECISION = 0.9
@@ -81,8 +81,15 @@ class Rule:
         return found
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Write it as JSON.
+
+        Raises:
+            OutputError: It can't be written.
+        """
+        try:
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error}); name another file") from error
 
 
 @lru_cache(maxsize=4)
