@@ -249,19 +249,12 @@ def finish(result: dict[str, Any], out: Path | None) -> dict[str, Any]:
     if out is not None:
         write_json(out / "result.json", result)
     for table in tables_of(result):
-        show(table.rich())
+        table.print()
     for failure in result.get("failed", []):
         typer.echo(f"failed: {failure['song']}: {failure['error']}", err=True)
     if out is not None:
         typer.echo(str(out / "result.json"))
     return result
-
-
-def show(table: Any) -> None:
-    """Print a rich table."""
-    from rich.console import Console
-
-    Console().print(table)
 
 
 @contextlib.contextmanager

@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from separate.evals.cli.options import show
-
 
 def compare_command(
     result: Annotated[Path, typer.Argument(help="result.json to compare.")],
@@ -20,7 +18,7 @@ def compare_command(
     difference = compare(read_json(result), read_json(baseline), stem)
     rows = [(song, number(value, 2)) for song, value in difference["songs"].items()]
     rows.append(("mean (95 % interval over songs)", interval(difference, 2)))
-    show(Table(f"SDR of {stem}, difference in dB", ("song", "dB"), tuple(rows)).rich())
+    Table(f"SDR of {stem}, difference in dB", ("song", "dB"), tuple(rows)).print()
 
 
 def tables_command(

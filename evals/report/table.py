@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from separate.errors import DataError
-
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
 
 NONE = "-"
 Result = Mapping[str, Any]
@@ -30,21 +27,14 @@ class Table:
         )
         return f"{body}\n\n{self.note}\n" if self.note else f"{body}\n"
 
-    def rich(self) -> "RichTable":
-        """Return a table for the terminal."""
-        from rich.table import Table as RichTable
+    def print(self) -> None:
+        """Print the table on the terminal; an interval is below its mean, to save width."""
+        from separate.cli.table import print_table
 
-        table = RichTable(title=self.title, caption=self.note or None, caption_justify="left")
-        words = [word for row in self.rows for word in row[0].split()]
-        widest = max(map(len, words), default=0)  # of the first column, which wraps between words
-        for index, name in enumerate(self.header):
-            first = index == 0
-            justify: Literal["left", "right"] = "left" if first else "right"
-            table.add_column(name, justify=justify, min_width=min(widest, 30) if first else None)
-        for row in self.rows:
-            # An interval goes below its mean: eight columns must fit a terminal.
-            table.add_row(row[0], *(cell.replace(" (", "\n(") for cell in row[1:]))
-        return table
+        rows = [
+            (first, *(cell.replace(" (", "\n(") for cell in rest)) for first, *rest in self.rows
+        ]
+        print_table(self.header, rows, title=self.title, note=self.note)
 
 
 def _escape(cell: str) -> str:

@@ -3,7 +3,7 @@
 import json as json_module
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,6 +66,7 @@ def show_command(name: Name, json: Json = False) -> None:
 
 def print_models(json: bool = False) -> None:
     """Print a table of the cards; with `json` a list of them."""
+    from separate.cli.table import print_table
     from separate.insides import list_cards
     from separate.weights.store import FOREIGN, models_dir
 
@@ -76,7 +77,7 @@ def print_models(json: bool = False) -> None:
     rows = [_row(card) for card in cards]
     known = {card.name for card in cards}
     rows.extend(_foreign_row(foreign) for name, foreign in FOREIGN.items() if name not in known)
-    _print_table(("name", "parameters", "licence", "summary"), rows)
+    print_table(("name", "parameters", "licence", "summary"), rows, numeric=False)
 
 
 def _row(card: "Card") -> tuple[str, ...]:
@@ -97,16 +98,3 @@ def _card(name: str) -> "Card":
     from separate.insides import model_cards
 
     return model_cards([name])[0]
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, emoji=False, highlight=False, width=200)
-    console.print(table)

@@ -1,10 +1,6 @@
-import io
-
 import pytest
-from rich.console import Console
 
 from separate.errors import DataError
-from separate.evals.report.table import Table
 from separate.evals.report.tables import (
     TABLES,
     card_scores,
@@ -78,14 +74,6 @@ def test_tables_name_methods_with_unknown_training_data():
     assert "The training data of files of a tool is unknown." in stems_table([files]).note
     files["songs"][0]["seen"] = False
     assert "unknown" not in stems_table([files]).note
-
-
-def test_the_first_column_is_whole_on_a_narrow_terminal():
-    console = Console(width=80, file=io.StringIO())
-    console.print(
-        Table("T", ("method", *["column"] * 7), (("accompaniment", *["1.0"] * 7),)).rich()
-    )
-    assert "accompaniment" in console.file.getvalue()
 
 
 def test_different_metrics_do_not_share_a_table():
