@@ -48,7 +48,7 @@ def print_table(
 
 def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int] | None:
     """Return widths of columns that fit, or None: a column is as wide as its longest word."""
-    least = [max(len(part) for cell in column for part in _parts(cell)) for column in columns]
+    least = [max(map(len, " ".join(column).split()), default=0) for column in columns]
     if sum(least) > available:
         return None
     widths = [max(map(len, "\n".join(column).split("\n"))) for column in columns]
@@ -56,12 +56,6 @@ def _widths(columns: Sequence[Sequence[str]], available: int) -> list[int] | Non
         reducible = [i for i, width in enumerate(widths) if width > least[i]]
         widths[max(reducible, key=lambda index: widths[index])] -= 1
     return widths
-
-
-def _parts(cell: str) -> list[str]:
-    """Split a cell into the parts that stay on one line: words, and intervals in brackets."""
-    lines = cell.split("\n")
-    return ["", *(p for line in lines for p in ([line] if line[:1] == "(" else line.split()))]
 
 
 def _print_grid(

@@ -22,14 +22,15 @@ def printed(header, rows, width, **options):
 @pytest.mark.parametrize("columns", [2, 5, 13])
 def test_no_number_is_cut(columns, width):
     text = printed(HEADER[:columns], [ROW[:columns]] * 2, width, title="T", note="Some words.")
-    assert text.count("(20.1 to 40.2)") == 2 * (columns - 1)
+    for number in ("12.3", "(20.1", "40.2)"):
+        assert text.count(number) == 2 * (columns - 1)
     assert "tiny.en:" in text and "RMS-VAD" in text and "Some words." in text
 
 
 def test_a_narrow_terminal_gets_a_list():
     text = printed(HEADER, [ROW], 80)
     assert "column L" in text and "12.3 (20.1 to 40.2)" in text and "│" not in text
-    assert "│" in printed(HEADER[:4], [ROW[:4]], 80)
+    assert "│" in printed(HEADER[:6], [ROW[:6]], 80)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
