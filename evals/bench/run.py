@@ -207,7 +207,7 @@ def _run_command(clip: Path, system: System, threads: int) -> list[str]:
 
 
 def child_command(system: System, seconds: float, threads: int) -> list[str]:
-    """Return the command that opens a system and separates once, in a process of its own."""
+    """Return the command that opens a system and separates once, in a new process."""
     task = {"system": asdict(system), "seconds": seconds, "threads": threads}
     return [sys.executable, "-m", "separate.evals.bench.run", json.dumps(task)]
 

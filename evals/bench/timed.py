@@ -1,4 +1,4 @@
-"""A system in a process of its own, as its users run it.
+"""Time a system in its own process, as its users run it.
 
 The settings of one process (threads, the memory allocator's state) do not change the others.
 """

@@ -1,4 +1,4 @@
-"""`separate eval lyrics`: word error rates of songs, transcribed in several ways."""
+"""`separate eval lyrics`: word error rates of songs, transcribed by several routes."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,6 +1,6 @@
 """Songs with their stems: read from a folder, one song at a time.
 
-Two layouts are told apart by the content of a song's folder:
+A song's folder has one of two layouts:
 
 - any stems folder: one audio file a stem; `song.json` maps each file's name to its parent stem
   (`{"stems": {"lead_vocals": "vocals", ...}}`, or that inner object alone); without it the parent

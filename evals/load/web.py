@@ -42,7 +42,7 @@ class Visit:
     asked: float  # the request for a separation went out
     queued: float  # it was answered
     done: float  # the results are downloaded and whole
-    place: int | None  # in the queue, as first told
+    place: int | None  # in the queue, as first reported
 
 
 @dataclass(frozen=True)

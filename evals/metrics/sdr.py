@@ -102,7 +102,17 @@ def bootstrap(values: Sequence[float], *, resamples: int = 10_000, seed: int = 0
     if scores.size < 2:
         mean = float(scores.mean()) if scores.size else math.nan
         return Interval(mean, None, None, int(scores.size), mean)
-    draws = np.random.default_rng(seed).integers(scores.size, size=(resamples, scores.size))
-    low, high = np.percentile(scores[draws].mean(axis=1), [2.5, 97.5])
+    low, high = percentiles(scores[draws(scores.size, resamples, seed)].mean(axis=1))
     median = float(np.median(scores))
-    return Interval(float(scores.mean()), float(low), float(high), int(scores.size), median)
+    return Interval(float(scores.mean()), low, high, int(scores.size), median)
+
+
+def draws(songs: int, resamples: int = 10_000, seed: int = 0) -> np.ndarray:
+    """Draw indices of songs with replacement, `(resamples, songs)`."""
+    return np.random.default_rng(seed).integers(songs, size=(resamples, songs))
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of the 95 % interval of resampled values."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from separate.errors import SettingsError
+from separate.evals.metrics.sdr import draws, percentiles
 
 RUN_WORDS = 10  # a hallucinated run has more inserted words
-_RESAMPLES = 10_000
 
 
 def require_alt_eval() -> None:
@@ -97,10 +97,8 @@ def wer_interval(songs: Sequence[dict[str, Any]]) -> tuple[float, float] | None:
     if len(songs) < 2:
         return None
     errors, words = _counts(songs)
-    draws = _draws(len(songs))
-    rates = errors[draws].sum(axis=1) / words[draws].sum(axis=1)
-    low, high = np.percentile(rates, [2.5, 97.5])
-    return float(low), float(high)
+    drawn = draws(len(songs))
+    return percentiles(errors[drawn].sum(axis=1) / words[drawn].sum(axis=1))
 
 
 def reduction(
@@ -116,18 +114,13 @@ def reduction(
     mean = 1 - float(ours.sum()) / total if total else math.nan
     if len(songs) < 2:
         return {"mean": mean, "low": None, "high": None}
-    draws = _draws(len(songs))
-    sums = theirs[draws].sum(axis=1)
-    values = 1 - ours[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return {"mean": mean, "low": float(low), "high": float(high)}
+    drawn = draws(len(songs))
+    sums = theirs[drawn].sum(axis=1)
+    low, high = percentiles(1 - ours[drawn].sum(axis=1)[sums > 0] / sums[sums > 0])
+    return {"mean": mean, "low": low, "high": high}
 
 
 def _counts(songs: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     keys = ("substitutions", "deletions", "insertions")
     errors = [sum(song[key] for key in keys) for song in songs]
     return np.array(errors, dtype=float), np.array([song["words"] for song in songs], dtype=float)
-
-
-def _draws(songs: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(songs, size=(_RESAMPLES, songs))

@@ -138,7 +138,7 @@ class ClipsEval(Evaluation):
     kind = "clips"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown way of asking."""
+        """Refuse an unknown kind of query."""
         if self.by not in BY:
             raise SettingsError(f"--by {self.by!r}: take one of {', '.join(BY)}")
 

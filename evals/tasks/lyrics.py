@@ -134,13 +134,13 @@ def _score_song(song: SongReader, evaluation: LyricsEval) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(settings.threads)
-    ways: dict[str, Any] = {}
+    by_route: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="separate-lyrics-") as folder:
         prepared = _prepare(song, Path(folder), evaluation)
         for route in evaluation.routes:
             if route.vocals in prepared:
                 prepared_for = prepared[route.vocals]
-                ways[route.name] = _transcribe(route, prepared_for, settings, reference)
+                by_route[route.name] = _transcribe(route, prepared_for, settings, reference)
     separated = prepared[SEPARATED]
     return {
         "song": song.name,
@@ -152,7 +152,7 @@ def _score_song(song: SongReader, evaluation: LyricsEval) -> dict[str, Any]:
         "vocals_db": separated.tracks.vocals_db(),
         "language": language,
         "reference": reference,
-        "ways": ways,
+        "ways": by_route,
         "stems": {},
     }
 
@@ -183,16 +183,16 @@ def _transcribe(
     settings = replace(settings, audio=route.audio, segmentation=route.segmentation)
     transcriber = Transcriber(settings, recogniser=_recogniser_of(settings))
     began = time.perf_counter()
-    heard = transcriber.hear(prepared)
-    kept, dropped = transcriber.guarded(prepared, heard)
+    transcribed = transcriber.hear(prepared)
+    kept, dropped = transcriber.guarded(prepared, transcribed)
     seconds = time.perf_counter() - began
     if route != BASELINE and route.vocals == SEPARATED:
         seconds += prepared.seconds_spent
     assert settings.language is not None
-    texts = {_PLAIN: _text(heard.lines), _GUARDED: _text(kept)}
+    texts = {_PLAIN: _text(transcribed.lines), _GUARDED: _text(kept)}
     return {
         "seconds": seconds,
-        "whisper_seconds": heard.seconds_spent,
+        "whisper_seconds": transcribed.seconds_spent,
         "texts": texts,
         "dropped": [asdict(piece) for piece in dropped],
         "scores": {
@@ -212,7 +212,7 @@ def _text(lines: Sequence[Line]) -> str:
 
 
 def summarise_lyrics(
-    songs: Sequence[dict[str, Any]], ways: Sequence[str], baseline: str
+    songs: Sequence[dict[str, Any]], routes: Sequence[str], baseline: str
 ) -> dict[str, Any]:
     """Total the scores over the songs that the separator was not trained on.
 
@@ -221,25 +221,24 @@ def summarise_lyrics(
         real-time factor, and the reduction against the plain baseline.
     """
     unseen = [song for song in songs if not song.get("seen")]
-    summary: dict[str, Any] = {}
-    for way in ways:
-        having = [song for song in unseen if way in song["ways"]]
-        if not having:
-            continue
-        summary[way] = {name: _total(having, way, name, baseline) for name in (_PLAIN, _GUARDED)}
-    return summary
+    songs_of = {route: [s for s in unseen if route in s["ways"]] for route in routes}
+    return {
+        route: {name: _total(having, route, name, baseline) for name in (_PLAIN, _GUARDED)}
+        for route, having in songs_of.items()
+        if having
+    }
 
 
-def _total(songs: Sequence[dict[str, Any]], way: str, name: str, baseline: str) -> dict[str, Any]:
+def _total(songs: Sequence[dict[str, Any]], route: str, name: str, baseline: str) -> dict[str, Any]:
     scores = score_texts(
         [song["reference"] for song in songs],
-        [song["ways"][way]["texts"][name] for song in songs],
+        [song["ways"][route]["texts"][name] for song in songs],
         [song["language"] for song in songs],
     )
-    each = [song["ways"][way]["scores"][name] for song in songs]
+    each = [song["ways"][route]["scores"][name] for song in songs]
     both = all(baseline in song["ways"] for song in songs)
     against = [song["ways"][baseline]["scores"][_PLAIN] for song in songs] if both else None
-    seconds = sum(song["ways"][way]["seconds"] for song in songs)
+    seconds = sum(song["ways"][route]["seconds"] for song in songs)
     return {
         **scores,
         "wer_interval": wer_interval(each),

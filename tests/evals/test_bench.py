@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from typer.testing import CliRunner
 
 from separate.errors import CheckpointError, DataError
 from separate.evals.bench import process as process_module
@@ -16,6 +17,7 @@ from separate.evals.bench.run import BenchSettings, measure_speed, ratios
 from separate.evals.bench.signals import music_like, write_clip
 from separate.evals.bench.systems import System, open_system, overlap_add
 from separate.evals.bench.timed import start_timed
+from separate.evals.cli.commands import bench_app
 
 
 def test_runs_alternate_and_ratios_pair_them(monkeypatch):
@@ -87,6 +89,25 @@ def test_memory_of_a_tree_of_processes(tmp_path, monkeypatch):
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
     measured = run_measured([sys.executable, "-c", code])
     assert 80e6 < measured.peak_bytes < 200e6 and measured.seconds > looks[4] - looks[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked"),
+    [((), 1), (("--no-baselines",), 0), (("--no-rivals",), 0), (("--rivals",), 1)],
+)
+def test_baselines_are_left_out_by_either_spelling(monkeypatch, flags, asked):
+    calls: list[str] = []
+
+    def installed():
+        calls.append("baselines")
+        return []
+
+    monkeypatch.setattr("separate.evals.bench.systems.installed_baselines", installed)
+    monkeypatch.setattr("separate.evals.bench.systems.our_systems", lambda models: [])
+    monkeypatch.setattr("separate.evals.bench.run.bench", lambda *_: {"kind": "weak", "rows": []})
+    monkeypatch.setattr("separate.evals.cli.options.finish", lambda *_: None)
+    assert CliRunner().invoke(bench_app, list(flags)).exit_code == 0
+    assert len(calls) == asked
 
 
 def test_failing_command():
