@@ -113,10 +113,18 @@ def _mixture_command(recipe: str) -> None:
         singles: Annotated[
             list[Path] | None, typer.Option(help="Folder of single sources (semi); repeat.")
         ] = None,
+        recordings: Annotated[
+            float,
+            typer.Option(
+                min=0, max=1, help="Share of mixtures from corpora of `separate data mixtures`."
+            ),
+        ] = 0.0,
     ) -> None:
         from separate.train.data.mixtures import MixtureConfig
 
-        mixtures = MixtureConfig(frames=whole_blocks(frames), sources=sources)
+        mixtures = MixtureConfig(
+            frames=whole_blocks(frames), sources=sources, recordings=recordings
+        )
         shared.start(
             recipe,
             mixtures=mixtures,

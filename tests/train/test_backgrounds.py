@@ -7,9 +7,13 @@ import pytest
 
 from separate.corpus.mixtures.clues import CLUES, LABELS
 from separate.corpus.mixtures.labels import load_rule
+from separate.errors import DataError
 from separate.train.cards import described, licence_of
+from separate.train.data.backgrounds import Backgrounds
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixing import MixConfig, Mixer
+from separate.train.data.mixtures import MixtureConfig, MixtureMixer
+from separate.train.data.recordings import Mixture, Window
 
 SECONDS = 12
 
@@ -67,6 +71,18 @@ def test_a_recording_that_lacks_voice_drums_and_bass_is_the_stem_other(
     assert batch.shared.all()
 
 
+def test_what_is_rarely_lacking_is_drawn_as_often_as_the_rest():
+    voiceless = Window(0, 1000, ("drums", "bass"), ("vocals",))
+    drumless = Window(0, 1000, ("vocals", "bass"), ("drums",))
+    audio = np.zeros((1000, 2), np.int16)
+    mixture = Mixture("a", audio, "free", "CC0", "a", (*[voiceless] * 19, drumless))
+    mined, rng = Backgrounds([mixture]), np.random.default_rng(0)
+    drawn = [mined.draw(rng, 300) for _ in range(300)]
+    assert 110 < sum(found.lacking == ("drums",) for found in drawn) < 190
+    assert all(0 <= found.start <= 700 and found.length == 300 for found in drawn)
+    assert mined.draw(rng, 5000).length == 1000
+
+
 def test_recordings_change_no_example_unless_they_are_asked_for(
     tmp_path, write_song, write_recording
 ):
@@ -79,6 +95,41 @@ def test_recordings_change_no_example_unless_they_are_asked_for(
     )
     assert with_recordings.labels == without.labels
     assert (with_recordings.mixture == without.mixture).all()
+
+
+def test_mixtures_of_recordings_are_captioned_with_all_that_sounds(tmp_path, write_recording):
+    audio = write_recording(tmp_path / "game" / "a", {"drums", "guitar"})
+    write_recording(tmp_path / "game" / "b", set(), seed=10)
+    config = MixtureConfig(frames=64, recordings=1.0, lowest_gain=1.0, highest_gain=1.0)
+    mixer = MixtureMixer(load_corpus([tmp_path]), config)
+    batch = mixer.batch(range(6))
+    assert {part for row in batch.phrases for part in row} == {("drums", "other"), ("other",)}
+    assert (batch.whole - batch.parts.sum(1)).abs().max() < 1e-4
+    examples = (mixer._example(number) for number in range(6))
+    drawn, parts = next(example for example in examples if ("drums", "other") in example[1])
+    which = parts.index(("drums", "other"))
+    stretch = np.rint(drawn[which] * 2 * 32768).astype(int)
+    starts = np.flatnonzero((audio[:, 0] == stretch[0, 0]) & (audio[:, 1] == stretch[1, 0]))
+    assert any((stretch == audio[s : s + stretch.shape[1]].T).all() for s in starts)
+
+
+def test_windows_of_which_a_family_is_unknown_have_no_caption(tmp_path, write_recording):
+    write_recording(tmp_path / "game" / "a", {"drums"})
+    path = tmp_path / "game" / "a" / "mixture.json"
+    info = json.loads(path.read_text())
+    info["windows"][0]["clues"][LABELS.index("bass")] = neutral("bass")
+    path.write_text(json.dumps(info))
+    config = MixtureConfig(frames=64, recordings=0.5)
+    with pytest.raises(DataError, match="vocals, drums and bass"):
+        MixtureMixer(load_corpus([tmp_path]), config)
+
+
+def neutral(label):
+    """Clues between a label's thresholds."""
+    rule = load_rule().labels[label]
+    middle = (rule.silent + rule.sounds) / 2
+    logit = np.log(middle / (1 - middle)) - rule.bias
+    return [logit / rule.weights[0], *[0.0] * (len(CLUES) - 1)]
 
 
 def test_the_card_names_recordings_and_their_licence(tmp_path, write_song, write_recording):

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from separate.queries.vocabulary import STEMS
-from separate.train.data.recordings import Mixture, Window
+from separate.train.data.recordings import FAMILIES, Mixture, Window
 
-_FAMILIES = STEMS[:3]  # vocals, drums, bass: that a window can be said to lack
 _LEVEL_DB = (-3.0, 6.0)  # of a background against the stems that are added
 _FAINT = 1e-4  # root mean square of stems that say nothing about the level
 
@@ -35,19 +33,20 @@ class Backgrounds:
 
     def __init__(self, mixtures: Sequence[Mixture]) -> None:
         """Keep those windows."""
-        self.windows: list[tuple[Mixture, Window, tuple[str, ...]]] = []
-        for mixture in mixtures:
-            for window in mixture.windows:
-                lacking = tuple(family for family in _FAMILIES if family in window.silent)
-                if lacking:
-                    self.windows.append((mixture, window, lacking))
+        pairs = [(mixture, window) for mixture in mixtures for window in mixture.windows]
+        lists = {family: [p for p in pairs if family in p[1].silent] for family in FAMILIES}
+        self.windows: dict[str, list[tuple[Mixture, Window]]] = {
+            family: found for family, found in lists.items() if found
+        }
 
     def draw(self, rng: np.random.Generator, length: int) -> Background:
-        """Draw a stretch of so many samples, fewer where the window is shorter."""
-        mixture, window, lacking = self.windows[rng.integers(len(self.windows))]
+        """Draw a family, and a window that lacks it: so many samples, or what the window has."""
+        windows = self.windows[str(rng.choice(list(self.windows)))]
+        mixture, window = windows[rng.integers(len(windows))]
+        lacking = tuple(family for family in FAMILIES if family in window.silent)
         length = min(length, window.stop - window.start)
         start = int(rng.integers(window.start, window.stop - length + 1))
-        label = "other" if lacking == _FAMILIES else "rest"
+        label = "other" if lacking == FAMILIES else "rest"
         return Background(mixture.audio, start, length, lacking, label)
 
 

@@ -5,7 +5,8 @@ P = 1 each mixture is a single source, and the same examples are those of superv
 mix-and-separate.
 
 A mixture is made of clips of different labels, whose captions are joined, of a clip whose own
-caption names several sounds, or of some stems of one window of a song. Nothing but the mixtures and
+caption names several sounds, of some stems of one window of a song, or of a recording without stems
+of which is known whether vocals, drums and bass sound. Nothing but the mixtures and
 their phrases goes out: their sources are not kept.
 """
 
@@ -22,6 +23,7 @@ from separate.queries.vocabulary import STEMS
 from separate.train.data.folders import Corpus
 from separate.train.data.mixing import MixConfig, Mixer, Source
 from separate.train.data.phrases import JOINED, phrases_of
+from separate.train.data.recordings import captioned
 
 _EXAMPLE, _CAPTION = 1, 3  # keep the draws of these examples apart from those of other mixers
 
@@ -35,6 +37,7 @@ class MixtureConfig:
     mixtures: int = 2  # N, that are summed
     sources: int = 2  # P, of each mixture
     songs: float = 0.5  # probability that a mixture is a window of a song, where there are both
+    recordings: float = 0.0  # probability that it is a window of a recording without stems
     lowest_gain: float = 0.5  # of each source
     highest_gain: float = 1.5
     wrong_captions: float = 0.0  # part of the phrases that is left out, or names what is not there
@@ -81,7 +84,13 @@ class MixtureMixer:
         # Recordings as they are: the papers change no speed.
         self.mixer = Mixer(corpus, MixConfig(frames=config.frames, speed=0.0), seed)
         self.labels = sorted(corpus.clips)
-        if not corpus.songs and len(self.labels) < max(2, config.sources):
+        self.recordings = captioned(corpus.mixtures) if config.recordings else []
+        if config.recordings and not self.recordings:
+            raise DataError(
+                "no recordings whose vocals, drums and bass are known; see docs/data.md"
+            )
+        has_others = corpus.songs or config.recordings == 1
+        if not has_others and len(self.labels) < max(2, config.sources):
             raise DataError(
                 f"{len(self.labels)} label(s) of clips: mixtures need {max(2, config.sources)}"
             )
@@ -136,6 +145,8 @@ class MixtureMixer:
     def _sources(self, rng: np.random.Generator, used: set[str]) -> list[Source]:
         """Draw the sources of one mixture, of labels that are not used where there are enough."""
         corpus, config = self.mixer.corpus, self.config
+        if self.recordings and rng.random() < config.recordings:
+            return [self._recording(rng)]
         if corpus.songs and (not self.labels or rng.random() < config.songs):
             stems = self.mixer.song_window(rng, self.mixer.song(rng), set(STEMS))
             order = rng.permutation(len(stems))[: config.sources]
@@ -152,3 +163,10 @@ class MixtureMixer:
                 sources.append(self.mixer.clip(rng, str(label)))
                 wanted -= named
         return sources
+
+    def _recording(self, rng: np.random.Generator) -> Source:
+        """Draw a stretch of a recording; its caption names all that sounds."""
+        mixture, window, caption = self.recordings[rng.integers(len(self.recordings))]
+        length = min(self.mixer.samples, window.stop - window.start)
+        start = int(rng.integers(window.start, window.stop - length + 1))
+        return Source(caption, caption, self.mixer.read(mixture.audio, start, length))

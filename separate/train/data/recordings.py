@@ -17,6 +17,9 @@ from separate.corpus.mixtures.clues import CLUES
 from separate.corpus.mixtures.labels import Rule, load_rule
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.errors import DataError
+from separate.queries.vocabulary import STEMS
+
+FAMILIES = STEMS[:3]  # vocals, drums, bass: the stems that windows are labelled with
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,23 @@ def _mapped(path: Path, info: dict[str, Any], rule: Rule) -> Mixture:
         f"{info['package']}/{path.name}", audio, info["licence_class"], info["license"],
         info["source"], windows,
     )  # fmt: skip
+
+
+def captioned(mixtures: Iterable[Mixture]) -> list[tuple[Mixture, Window, str]]:
+    """Return the windows of which a caption can name all that sounds.
+
+    Vocals, drums and bass must each be known to sound or not to; what is none of them is `other`.
+
+    Returns:
+        Recording, window, and caption, such as "drums, other".
+    """
+    found = []
+    for mixture in mixtures:
+        for window in mixture.windows:
+            if all(family in (*window.sounds, *window.silent) for family in FAMILIES):
+                names = [family for family in FAMILIES if family in window.sounds]
+                found.append((mixture, window, ", ".join([*names, "other"])))
+    return found
 
 
 def summarise(folder: Path) -> str:

@@ -104,4 +104,6 @@ def _singles(plan: "Plan", corpus: Corpus, seed: int) -> MixtureMixer:
             "semi needs single sources beside the mixtures: give a folder of clips by label"
             " with --singles"
         )
-    return MixtureMixer(replace(corpus, clips=clips), replace(plan.mixtures, sources=1), seed)
+    return MixtureMixer(
+        replace(corpus, clips=clips), replace(plan.mixtures, sources=1, recordings=0.0), seed
+    )
