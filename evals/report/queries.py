@@ -8,8 +8,8 @@ from separate.evals.report.table import (
     interval,
     method_name,
     number,
+    of_kind,
     only,
-    require_same,
     seen_note,
 )
 
@@ -20,8 +20,7 @@ def clips_table(results: Sequence[Result]) -> Table:
     Raises:
         DataError: The results differ in data set or split.
     """
-    results = [result for result in results if result["kind"] == "clips"]
-    require_same(results, ("dataset", "split"))
+    results = of_kind(results, "clips", "dataset", "split")
     rows = []
     for result in results:
         mean = result["summary"]["mean"]

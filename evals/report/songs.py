@@ -14,8 +14,8 @@ from separate.evals.report.table import (
     interval,
     method_name,
     number,
+    of_kind,
     place,
-    require_same,
     seen_note,
 )
 
@@ -28,8 +28,7 @@ def stems_table(results: Sequence[Result], metric: str = "sdr") -> Table:
     Raises:
         DataError: The results differ in data set or metric.
     """
-    results = [result for result in results if result["kind"] == "stems"]
-    require_same(results, ("dataset", "split", "metric"))
+    results = of_kind(results, "stems", "dataset", "split", "metric")
     stems = list(dict.fromkeys(stem for result in results for stem in result["stems"]))
     header = ("method", *stems, "mean", "songs", "mask rule")
     rows = []
@@ -51,8 +50,7 @@ def labels_table(results: Sequence[Result]) -> Table:
     Raises:
         DataError: The results differ in data set or metric.
     """
-    results = [result for result in results if result["kind"] == "labels"]
-    require_same(results, ("dataset", "split", "metric"))
+    results = of_kind(results, "labels", "dataset", "split", "metric")
     rows = []
     for result in results:
         entries = {label: result["summary"][label] for label in result["stems"]}
@@ -88,8 +86,7 @@ def musdb_table(results: Sequence[Result]) -> Table:
     Raises:
         DataError: The results differ in metric.
     """
-    results = [result for result in results if result["kind"] == "musdb"]
-    require_same(results, ("dataset", "split", "metric"))
+    results = of_kind(results, "musdb", "dataset", "split", "metric")
     rows = []
     for result in results:
         summary = result["summary"]
@@ -149,8 +146,7 @@ def mir1k_table(results: Sequence[Result]) -> Table:
     Raises:
         DataError: The results differ in split.
     """
-    results = [result for result in results if result["kind"] == "mir1k"]
-    require_same(results, ("dataset", "split", "metric"))
+    results = of_kind(results, "mir1k", "dataset", "split", "metric")
     rows = []
     for result in results:
         for source in result["stems"]:

@@ -95,20 +95,24 @@ def only(results: Sequence[Result], kind: str) -> Result:
     Raises:
         DataError: There is none.
     """
+    return of_kind(results, kind)[-1]
+
+
+def of_kind(results: Sequence[Result], kind: str, *same: str) -> list[Result]:
+    """Return the results of a kind.
+
+    Args:
+        results: Results of any kinds.
+        kind: The kind.
+        same: Keys whose values must be the same in all results of one table.
+
+    Raises:
+        DataError: There is no result of the kind, or they differ in one of the keys.
+    """
     found = [result for result in results if result["kind"] == kind]
     if not found:
         raise DataError(f"no result of kind {kind!r} is given")
-    return found[-1]
-
-
-def require_same(results: Sequence[Result], keys: Sequence[str]) -> None:
-    """Refuse results that do not belong in one table.
-
-    Raises:
-        DataError: There is no result, or they differ in one of the keys.
-    """
-    if not results:
-        raise DataError("no result for this table is given")
-    for key in keys:
-        if len({str(result[key]) for result in results}) > 1:
+    for key in same:
+        if len({str(result[key]) for result in found}) > 1:
             raise DataError(f"the results differ in {key}; give those that belong in one table")
+    return found

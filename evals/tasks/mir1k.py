@@ -140,21 +140,23 @@ class Mir1kEval(Evaluation):
 
 def weighted(clips: Sequence[SongScores]) -> dict[str, Any]:
     """Average over clips by their length: GNSDR, GSDR, GSIR, GSAR by source."""
-    table: dict[str, Any] = {}
-    for source in SOURCES:
-        entry: dict[str, Any] = {}
-        for metric in METRICS:
-            values = [(clip["stems"].get(source, {}).get(metric), clip) for clip in clips]
-            pairs = [
-                (value, clip["seconds"])
-                for value, clip in values
-                if value is not None and math.isfinite(value)
-            ]
-            total = sum(seconds for _, seconds in pairs)
-            mean = sum(value * seconds for value, seconds in pairs) / total if pairs else math.nan
-            entry[f"g{metric}"] = {"mean": mean, "low": None, "high": None, "songs": len(pairs)}
-        table[source] = entry
-    return table
+    return {
+        source: {
+            f"g{metric}": _average(
+                [(clip["stems"].get(source, {}).get(metric), clip["seconds"]) for clip in clips]
+            )
+            for metric in METRICS
+        }
+        for source in SOURCES
+    }
+
+
+def _average(values: Sequence[tuple[float | None, float]]) -> dict[str, Any]:
+    """Average values with weights; None and NaN are left out."""
+    pairs = [(v, weight) for v, weight in values if v is not None and math.isfinite(v)]
+    total = sum(weight for _, weight in pairs)
+    mean = sum(value * weight for value, weight in pairs) / total if pairs else math.nan
+    return {"mean": mean, "low": None, "high": None, "songs": len(pairs)}
 
 
 def pair_scores(song: Song, guesses: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:

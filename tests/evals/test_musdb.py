@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from museval_figures import EXPECTED
+from museval_metrics import EXPECTED
 from museval_reference import FOUR, compute, degraded_song, noisy_stems, reference
 from song_helpers import RATE, four_stems, noise, write_song
 
@@ -49,7 +49,7 @@ def scored(tmp_path_factory):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("engine", ["blocks", pytest.param("museval", marks=pytest.mark.slow)])
-def test_the_figures_of_musevals_own_suite_come_out(shared_data, engine):
+def test_the_metrics_of_musevals_own_suite_come_out(shared_data, engine):
     song = find_tracks(shared_data / "musdb18", ["train"])[0].load().with_accompaniment()
     assert song.name == TRACK and song.sample_rate == 44100
     shape = song.mixture.T.shape
