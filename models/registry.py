@@ -23,19 +23,21 @@ from torch import Tensor, nn
 from separate.models.errors import CheckpointError
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterConfig
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.unet import SmallUNet, UNetConfig
 
 SHIPPED = Path(__file__).parent / "weights"
 _KINDS: dict[str, tuple[type[nn.Module], type]] = {
-    "query-unet": (QueryUNet, UNetConfig),
-    "small-unet": (SmallUNet, SmallUNetConfig),
+    "query-unet": (QueryUNet, QueryUNetConfig),
+    "small-unet": (SmallUNet, UNetConfig),
     "ibm-cnn": (IbmCnn, IbmCnnConfig),
     "spleeter": (Spleeter, SpleeterConfig),
     "hdemucs": (HDemucs, HDemucsConfig),
 }
 SEPARATORS = tuple(_KINDS)  # kinds that separate; others embed or tag
+# Keys of old cards that no longer change the network, by kind.
+_OBSOLETE = {"query-unet": ("last_channels", "window_share")}
 _SCALE = "@scale"
 _LARGE = 4096  # tensors of at least so many numbers are stored with reduced precision
 
@@ -73,8 +75,11 @@ def build(kind: str, config: dict[str, Any]) -> nn.Module:
         raise CheckpointError(f"unknown kind of model {kind!r}; update the program")
     module, configuration = _KINDS[kind]
     try:
-        lists = {key: tuple(value) for key, value in config.items() if isinstance(value, list)}
-        return module(configuration(**{**config, **lists}))  # a card is JSON, which has lists only
+        # A card is JSON, which has lists only.
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        for key in _OBSOLETE.get(kind, ()):
+            values.pop(key, None)
+        return module(configuration(**values))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"a configuration that is none of {kind!r} ({error})") from error
 

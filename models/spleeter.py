@@ -29,6 +29,7 @@ DROPOUT_LEVELS = 3
 FREQ_BINS = 1024
 FRAME_MULTIPLE = 64  # six levels of stride 2
 BATCH_NORM_EPS = 1e-3
+_WIENER_EPS = 1e-10
 
 STEMS = {
     "spleeter-2stems": ("vocals", "accompaniment"),
@@ -62,9 +63,9 @@ class SameTransposedConv(nn.ConvTranspose2d):
 class Encoder(nn.Module):
     """Six strided convolutions; between them BatchNorm and the activation."""
 
-    def __init__(self, activation: nn.Module, inputs: int = 2) -> None:
+    def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        widths = (inputs, *ENCODER_CHANNELS)
+        widths = (2, *ENCODER_CHANNELS)
         self.convs = nn.ModuleList(SameConv(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(width, eps=BATCH_NORM_EPS) for width in ENCODER_CHANNELS[:-1]
@@ -75,7 +76,7 @@ class Encoder(nn.Module):
         """Return the six *raw* convolution outputs, finest first.
 
         Args:
-            magnitude: `(batch, inputs, frames, freq)`, frames and freq multiples of 64.
+            magnitude: `(batch, 2, frames, freq)`, frames and freq multiples of 64.
         """
         outputs = [self.convs[0](magnitude)]
         for norm, conv in zip(self.norms, self.convs[1:], strict=True):
@@ -167,6 +168,21 @@ class Spleeter(nn.Module):
         stacked = torch.stack(list(logits), dim=1)
         masks = stacked.softmax(dim=1) if self.config.softmax else stacked.sigmoid()
         return masks * magnitude.unsqueeze(1)
+
+
+def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:
+    """Return the mask e^2 / (e^2 + r^2) of two magnitude estimates; 0 where both are silent.
+
+    Args:
+        target: e, not negative.
+        rest: r, of the same shape.
+        exponent: Of the estimates; a larger one brings masks nearer to 0 and 1.
+    """
+    if exponent == 2:  # several times faster than a power
+        target, rest = target.square(), rest.square()
+    else:
+        target, rest = target.pow(exponent), rest.pow(exponent)
+    return target / (target + rest + _WIENER_EPS)
 
 
 def published_config(name: str) -> SpleeterConfig:

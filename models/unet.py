@@ -1,159 +1,313 @@
-"""The query-conditioned U-Net: a mixture and a query in, the mask of what was asked for out.
+"""The conditioned U-Net: it encodes a mixture once and decodes a mask's logits for each query.
 
-In: magnitude `(batch, 2, frames, 2049)` of a stereo mixture and a query vector `(batch, dim)`.
-Out: a mask of the magnitude's shape.
+In: magnitude in bands `(batch, channels, frames, 512)`, query vectors `(batch, dim)`. Out: logits
+`(batch, channels, frames, 512)`; `SmallUNet` maps magnitudes to masks `(..., 2049)`.
 
-Three networks. `voice` is the open vocals net of Spleeter, unchanged: it knows 25,000 songs.
-`music` is a Spleeter U-Net made conditional, started from the open accompaniment net, or a U-Net
-with layer normalisation that learned from nothing: it sees the mixture and what the voice net
-leaves of it, in 512 bands, and finds any query in them. `sounds`,
-where a model has it, is a small U-Net that learned from labelled clips alone: what songs teach does
-not help with a dog that barks. A gate read off the query says whose answer counts: the voice's, all
-but the voice, the sounds', or the music trunk's.
+The layout is Spleeter's (see `separate.models.spleeter`): six strided convolutions down, six
+transposed ones up, with skips. The query enters by feature-wise affine modulation (FiLM) of the
+bottleneck and of each decoder level before its activation. The encoder and the skips' half of each
+decoder level do not depend on the query, so they are computed once for all queries. Layer
+normalisation keeps no running statistics: an output does not depend on the rest of the batch.
+After its first convolutions the encoder may apply a small dense layer along frequency, which joins
+the tones of a chord and the harmonics of a tone; convolutions do so only where time is coarse.
+
+Sources: E. Perez et al., "FiLM: Visual reasoning with a general conditioning layer", AAAI 2018;
+W. Choi et al., "Investigating U-Nets with various intermediate blocks for spectrogram-based singing
+voice separation", ISMIR 2020.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from separate.models.bands import compressed, continued, from_bands, to_bands
-from separate.models.small_unet import LayerNormTrunk, SmallUNet, SmallUNetConfig
-from separate.models.spleeter import FREQ_BINS, SpleeterUNet
-from separate.models.trunk import INPUTS, Trunk
+from separate.models.bands import BANDS, compressed, from_bands, to_bands
+from separate.models.spleeter import SameConv, SameTransposedConv
 
-ANSWERS = ("voice", "backing", "sounds", "music")  # what `QueryUNet.shares` are of
-_FULL_SCALE = 1536**0.5  # RMS over bins of a sound whose RMS is 1
-_MOST_GAIN = 10.0  # for the music trunk: quieter windows are nearly silence
-_GATE_CLOSED = 0.02  # shares below count as none
-_WIENER_EPS = 1e-10
-_SILENT = 1e-12  # energy
+LAST_SLOPE = 0.2  # of the last activation: a ReLU there dies early in training
+_DENSE_LEVELS = 3  # of the encoder, finest first
+_BLOCK_FRAMES = 32  # that a dense layer maps at a time
+_VECTOR = 8  # channels
+# From this decoder level on and up to so many channels, convolutions run at the lower resolution.
+_SUBPIXEL_LEVEL, _SUBPIXEL_WIDTH = 4, 16
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Size of the conditioned U-Net."""
+    """Size of a conditioned U-Net."""
 
     query_dim: int = 128  # length of a query vector
-    film_dim: int = 256  # width of the layer between query and FiLM parameters
-    last_channels: int = 4  # of the open net's shape: channels of the last decoder level (there 1)
-    music_level: float | None = None  # dBFS, to which each window is brought for the music trunk
-    window_share: float = 0.0  # of that shape: of a window's statistics in its normalisations
-    music_widths: tuple[int, ...] = ()  # of the music trunk's encoder; none: the open net's shape
-    music_dense: int = 0  # width of its dense layers; 0: none
-    music_last: int = 0  # channels of its last decoder level; 0: half the finest width
-    sound_widths: tuple[int, ...] = ()  # of the encoder of the net for sounds; none: no such net
-    sound_dense: int = 0  # width of its dense layers; 0: none
-    sound_last: int = 0  # channels of its last decoder level; 0: half the finest width
+    film_dim: int = 128  # width of the layer between query and FiLM parameters
+    channels: int = 1  # of the audio
+    widths: tuple[int, ...] = (8, 16, 32, 64, 96, 128)  # of the encoder, finest first
+    dense: int = 0  # width between a dense layer's halves; 0: no dense layers
+    last: int = 0  # channels of the last decoder level, the costliest; 0: half the finest width
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Of the decoder, coarsest first."""
+        return (*reversed(self.widths[:-1]), self.last or max(4, self.widths[0] // 2))
 
 
-class QueryUNet(nn.Module):
-    """Voice net, music trunk, perhaps a net for sounds, and the gate between them."""
+@dataclass(frozen=True)
+class Features:
+    """The result of the encoder, which all queries of a mixture share."""
 
-    def __init__(self, config: UNetConfig | None = None) -> None:
+    bottleneck: Tensor  # (batch, channels, frames / 64, 8)
+    skips: tuple[Tensor, ...]  # the skips' half of decoder levels 1..5, before bias
+
+
+class LayerNorm(nn.GroupNorm):
+    """Normalises each example over channels, frames and bands.
+
+    PyTorch's GPU kernel for groups gives each group of each example one block of threads; here all
+    cores of a GPU share the work.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, frames, bands)` to the same."""
+        if x.device.type != "cpu":
+            return self.by_moments(x)
+        if _channels_first(x):
+            return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+        return super().forward(x)
+
+    def by_moments(self, x: Tensor) -> Tensor:
+        """Compute the same result in two steps, each of which all cores of a GPU share."""
+        variance, mean = torch.var_mean(x.float(), dim=(1, 2, 3), keepdim=True, correction=0)
+        scale = self.weight[:, None, None] * (variance + self.eps).rsqrt()
+        shift = self.bias[:, None, None] - mean * scale
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
+
+
+def _channels_first(x: Tensor) -> bool:
+    """Return whether a level that is trained on a CPU is faster with channels first.
+
+    A few channels that stand last fill no vector of PyTorch's kernels.
+    """
+    return x.shape[1] < _VECTOR and x.device.type == "cpu" and torch.is_grad_enabled()
+
+
+class _Dense(nn.Module):
+    """Adds the output of a two-layer perceptron along frequency; it is zero at first."""
+
+    def __init__(self, channels: int, bands: int, width: int) -> None:
         super().__init__()
-        self.config = config or UNetConfig()
-        self.voice = SpleeterUNet()
-        config = self.config
-        self.music: Trunk
-        if config.music_widths:
-            widths = tuple(config.music_widths)
-            size = SmallUNetConfig(
-                config.query_dim, config.film_dim, 2, widths, config.music_dense, config.music_last
-            )
-            self.music = LayerNormTrunk(size, INPUTS)
-        else:
-            self.music = Trunk(
-                config.query_dim, config.film_dim, config.last_channels, config.window_share
-            )
-        self.sounds = None
-        if config.sound_widths:
-            widths = tuple(config.sound_widths)
-            size = SmallUNetConfig(
-                config.query_dim, 128, 2, widths, config.sound_dense, config.sound_last
-            )
-            self.sounds = SmallUNet(size)
-        # Logits of voice, all but the voice, and sounds, against the music trunk's 0.
-        self.gate = nn.Linear(config.query_dim, 2 if self.sounds is None else 3)
+        self.norm = LayerNorm(channels)
+        self.narrow = nn.Linear(bands, width)
+        self.widen = nn.Linear(width, bands)
+        nn.init.zeros_(self.widen.weight)
+        nn.init.zeros_(self.widen.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, frames, bands)` to the same."""
+        normed = self.norm(x)
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            return x + self._change(normed)
+        pairs = zip(x.split(_BLOCK_FRAMES, 2), normed.split(_BLOCK_FRAMES, 2), strict=True)
+        for part, seen in pairs:  # that fit a core's cache
+            seen.copy_(self._change(seen.transpose(1, 2).contiguous()).transpose(1, 2).add_(part))
+        return normed
+
+    def _change(self, normed: Tensor) -> Tensor:
+        change: Tensor = self.widen(functional.leaky_relu(self.narrow(normed), 0.2))
+        return change
+
+
+class Encoder(nn.Module):
+    """Six strided convolutions; between them layer normalisation and the activation."""
+
+    def __init__(self, inputs: int, config: UNetConfig) -> None:
+        super().__init__()
+        widths = (inputs, *config.widths)
+        self.convs = nn.ModuleList(SameConv(a, b) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(LayerNorm(width) for width in config.widths[:-1])
+        self.activation = nn.LeakyReLU(0.2, inplace=True)
+        self.dense = nn.ModuleList(
+            _Dense(width, BANDS >> (level + 1), config.dense)
+            for level, width in enumerate(config.widths[: _DENSE_LEVELS if config.dense else 0])
+        )
+
+    def forward(self, magnitude: Tensor) -> list[Tensor]:
+        """Return the six outputs before normalisation, finest first.
+
+        Args:
+            magnitude: `(batch, inputs, frames, 512)`, frames a multiple of 64.
+        """
+        outputs: list[Tensor] = []
+        x = magnitude
+        for level, conv in enumerate(self.convs):
+            x = conv(x)
+            if level < len(self.dense):
+                x = self.dense[level](x)
+            outputs.append(x)
+            if level < len(self.norms):
+                x = self.activation(self.norms[level](x))
+        return outputs
+
+
+class Film(nn.Module):
+    """Maps a query vector to a scale and a shift for each channel of each modulated layer."""
+
+    def __init__(self, query_dim: int, film_dim: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.widths = widths
+        self.hidden = nn.Linear(query_dim, film_dim)
+        self.out = nn.Linear(film_dim, 2 * sum(widths))
+        nn.init.zeros_(self.out.weight)  # at first every query gets the same estimate
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, query: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Map `(batch, dim)` to (scale, shift) pairs, each `(batch, width, 1, 1)`."""
+        scaled = query * query.shape[-1] ** 0.5  # unit vectors to unit variance a coordinate
+        parameters = self.out(functional.gelu(self.hidden(scaled)))[..., None, None]
+        scale, shift = parameters.chunk(2, dim=1)
+        pairs = zip(scale.split(self.widths, 1), shift.split(self.widths, 1), strict=True)
+        return [(1 + a, b) for a, b in pairs]
+
+
+class UNet(nn.Module):
+    """Encoder, FiLM decoder, and a head that gives a mask's logits, in bands."""
+
+    def __init__(self, config: UNetConfig, inputs: int) -> None:
+        """Make the network.
+
+        Args:
+            config: Its size.
+            inputs: Channels of its input; its masks have the audio's channels.
+        """
+        super().__init__()
+        self.config = config
+        down = config.widths
+        self.skip_channels = (0, *reversed(down[:-1]))  # that join each decoder level
+        self.widths = config.decoder_widths
+        below = (down[-1], *self.widths[:-1])
+        self.encoder = Encoder(inputs, config)
+        self.convs = nn.ModuleList(
+            SameTransposedConv(skip + width, out)
+            for skip, width, out in zip(self.skip_channels, below, self.widths, strict=True)
+        )
+        self.norms = nn.ModuleList(LayerNorm(width) for width in self.widths)
+        outputs = 2 * config.channels
+        self.head = nn.Conv2d(self.widths[-1], outputs, kernel_size=4, dilation=2, padding=3)
+        self.film = Film(config.query_dim, config.film_dim, (down[-1], *self.widths))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def shares(self, query: Tensor) -> Tensor:
-        """Return how much each of `ANSWERS` counts, `(batch, 4)`; backing is all but the voice.
+    def encode(self, magnitude: Tensor) -> Features:
+        """Compute the features that all queries share.
 
-        Shares of nearly nothing are nothing; the four sum to one.
+        Args:
+            magnitude: `(batch, inputs, frames, 512)`, frames a multiple of 64.
         """
-        logits = functional.pad(self.gate(query), (0, 1))
-        shares = (logits.softmax(dim=-1) - _GATE_CLOSED).clamp_min(0)
-        shares = shares / shares.sum(dim=-1, keepdim=True)
-        if self.sounds is not None:
-            return shares
-        return torch.cat([shares[:, :2], torch.zeros_like(shares[:, :1]), shares[:, 2:]], dim=1)
+        outputs = self.encoder(magnitude.contiguous(memory_format=torch.channels_last))
+        skips = [
+            self._conv(level, outputs[-1 - level], skip=True) for level in range(1, len(self.convs))
+        ]
+        return Features(outputs[-1], tuple(skips))
+
+    def decode(self, features: Features, query: Tensor) -> Tensor:
+        """Return a mask's logits `(batch, channels, frames, 512)` for queries `(batch, dim)`."""
+        film = self.film(query)
+        scale, shift = film[0]
+        x = features.bottleneck * scale + shift
+        last = len(self.widths) - 1
+        for level, norm in enumerate(self.norms):
+            bias = self.convs[level].get_parameter("bias")
+            y = self._conv(level, x, skip=False) + bias[:, None, None]
+            if level > 0:
+                y = y + features.skips[level - 1]
+            scale, shift = film[level + 1]
+            y = y * scale + shift
+            y = functional.leaky_relu_(y, LAST_SLOPE) if level == last else functional.relu_(y)
+            x = norm(y)
+        return self._logits(x)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Map the last level to the logits of the mask e^2 / (e^2 + r^2).
+
+        e and r are sigmoid estimates of target and rest. Where the net is sure of neither or of
+        both, the mask is one half, so that its gradient does not vanish while the net learns.
+        """
+        target, rest = self.head(x).float().chunk(2, dim=1)
+        return 2 * (functional.logsigmoid(target) - functional.logsigmoid(rest))
+
+    def _conv(self, level: int, x: Tensor, skip: bool) -> Tensor:
+        """Apply the part of a level's kernel `(in, out, 5, 5)` for the skip, or the other part."""
+        weight: Tensor = self.convs[level].get_parameter("weight")
+        width = self.skip_channels[level]
+        weight = weight[:width] if skip else weight[width:]
+        y = transposed_conv(x, weight, subpixel(level, self.widths[level]))
+        return y.contiguous() if _channels_first(y) else y
+
+
+class SmallUNet(UNet):
+    """A `UNet` that stands alone: magnitudes in, masks out; quick to train from random weights."""
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        config = config or UNetConfig()
+        super().__init__(config, config.channels)
+
+    def encode(self, magnitude: Tensor) -> Features:
+        """Compute the features that all queries share.
+
+        Args:
+            magnitude: `(batch, channels, frames, 2049)`, frames a multiple of 64.
+        """
+        return super().encode(compressed(to_bands(magnitude)))
 
     def forward(self, magnitude: Tensor, query: Tensor) -> Tensor:
-        """Return masks 0..1 of the magnitude's shape.
-
-        Args:
-            magnitude: `(batch, 2, frames, 2049)`, frames a multiple of 64.
-            query: `(batch, dim)`, unit length.
-        """
-        voice = self.voice_mask(magnitude)
-        features = self.music.encode(self.music_input(magnitude, voice))
-        music = from_bands(self.music.decode(features, query).sigmoid())
-        sounds = torch.zeros_like(music) if self.sounds is None else self.sounds(magnitude, query)
-        parts = torch.stack([voice, 1 - voice, sounds, music], dim=1)
-        return (self.shares(query)[:, :, None, None, None] * parts).sum(1)
-
-    def voice_mask(self, magnitude: Tensor) -> Tensor:
-        """The voice net's mask, `(batch, 2, frames, 2049)`."""
-        known = magnitude[..., :FREQ_BINS].contiguous(memory_format=torch.channels_last)
-        return continued(self.voice(known).sigmoid(), magnitude.shape[-1])
-
-    def music_gain(self, magnitude: Tensor) -> Tensor:
-        """What brings each window to the level at which the music trunk hears it.
-
-        Its compression and its normalisations suit one level, and recordings differ.
-
-        Args:
-            magnitude: Whole windows, `(batch, 2, frames, 2049)`.
-
-        Returns:
-            `(batch, 1, 1, 1)`.
-        """
-        if self.config.music_level is None:
-            return magnitude.new_ones(len(magnitude), 1, 1, 1)
-        energy = magnitude.square().mean(dim=(1, 2, 3), keepdim=True)
-        wanted = _FULL_SCALE * 10 ** (self.config.music_level / 20)
-        return (wanted * (energy + _SILENT).rsqrt()).clamp_max(_MOST_GAIN)
-
-    def music_input(self, magnitude: Tensor, voice: Tensor, gain: Tensor | None = None) -> Tensor:
-        """Mixture and mixture without voice in bands, at one level, loud bins compressed.
-
-        Magnitudes span five decades; left as they are, a few loud bins drive every layer so far
-        that neither a query's shifts nor small steps of training reach them.
-
-        Args:
-            magnitude: `(batch, 2, frames, 2049)`.
-            voice: The voice's mask, of that shape.
-            gain: `music_gain` of the windows that these frames are of; else they are whole.
-
-        Returns:
-            `(batch, 4, frames, 512)`.
-        """
-        both = torch.cat([to_bands(magnitude), to_bands(magnitude * (1 - voice))], dim=1)
-        return compressed(both * (self.music_gain(magnitude) if gain is None else gain))
+        """Return masks 0..1 `(batch, channels, frames, 2049)` for queries `(batch, dim)`."""
+        return from_bands(self.decode(self.encode(magnitude), query).sigmoid())
 
 
-def wiener_mask(target: Tensor, rest: Tensor, exponent: float = 2.0) -> Tensor:
-    """Return the mask e^2 / (e^2 + r^2) of two magnitude estimates; 0 where both are silent.
+def transposed_conv(x: Tensor, weight: Tensor, in_phases: bool) -> Tensor:
+    """Transposed convolution of stride 2, cut 1 before and 2 after, without bias.
 
     Args:
-        target: e, not negative.
-        rest: r, of the same shape.
-        exponent: Instead of 2; a larger one decides harder.
+        x: `(batch, in, frames, freq)`.
+        weight: `(in, out, 5, 5)`.
+        in_phases: Compute the same thing as a 3x3 convolution to four phases at the input's
+            resolution (Shi et al., 2016): faster on a CPU where `out` is small.
+
+    Returns:
+        `(batch, out, 2 frames, 2 freq)`.
     """
-    if exponent == 2:  # several times faster than a power
-        target, rest = target.square(), rest.square()
-    else:
-        target, rest = target.pow(exponent), rest.pow(exponent)
-    return target / (target + rest + _WIENER_EPS)
+    if not in_phases:
+        return functional.conv_transpose2d(x, weight, stride=2, padding=1)[..., :-1, :-1]
+    return interleave(functional.conv2d(x, subpixel_kernel(weight), padding=1))
+
+
+def subpixel(level: int, width: int) -> bool:
+    """Return whether a decoder level with so many outputs is faster as four phases."""
+    return level >= _SUBPIXEL_LEVEL and width <= _SUBPIXEL_WIDTH
+
+
+def subpixel_kernel(weight: Tensor) -> Tensor:
+    """Rearrange `(in, out, 5, 5)` of `transposed_conv` to `(4 out, in, 3, 3)`, phases outermost."""
+    taps = functional.pad(weight.transpose(0, 1), (0, 1, 0, 1))  # (out, in, 6, 6); tap 5 is zero
+    # Output 2m + p takes input m - 1, m, m + 1 with taps 3, 1, none (p = 0) and 4, 2, 0 (p = 1).
+    order = torch.tensor([[3, 1, 5], [4, 2, 0]], device=weight.device)
+    phases = taps[:, :, order][..., order]  # (out, in, 2, 3, 2, 3)
+    return phases.permute(2, 4, 0, 1, 3, 5).reshape(-1, weight.shape[0], 3, 3)
+
+
+def interleave(x: Tensor) -> Tensor:
+    """Interleave four phases: `(batch, 4 out, n, m)` to `(batch, out, 2 n, 2 m)`.
+
+    This is a pixel shuffle with phases outermost, so that channels-last memory moves in runs.
+    """
+    batch, channels, rows, columns = x.shape
+    last = x.permute(0, 2, 3, 1).reshape(batch, rows, columns, 2, channels // 2)
+    grid = last.transpose(2, 3).reshape(batch, 2 * rows, 2 * columns, channels // 4)
+    return grid.permute(0, 3, 1, 2)
+
+
+def phases(x: Tensor) -> Tensor:
+    """Undo `interleave`: `(batch, out, 2 n, 2 m)` to `(batch, 4 out, n, m)`."""
+    grid = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))
+    return grid.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)

@@ -1,7 +1,7 @@
 """What evaluation and benchmarks need of the insides, published: `evals` imports only `separate`.
 
 In: nothing, or names of models. Out: the transform that the models use, their masks' way onto a
-spectrum, a separator without training, torchaudio, and cards.
+spectrum, torchaudio, and cards.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,9 @@ from types import ModuleType
 from typing import Any
 
 from separate.backends.masking import apply_mask
-from separate.backends.masking import random_model as untrained
 from separate.backends.voice_map import VoiceFinder
 from separate.models.registry import SEPARATORS, Card, find, list_cards, read_card, write_card
 from separate.models.stft import StftConfig, istft, stft
-from separate.separator import Separator
-from separate.settings import Settings
 
 __all__ = [
     "Card",
@@ -25,17 +22,11 @@ __all__ = [
     "cards_by_name",
     "istft",
     "model_cards",
-    "random_model",
     "read_card_file",
     "stft",
     "torchaudio",
     "write_card_file",
 ]
-
-
-def random_model(settings: Settings) -> Separator:
-    """Return a separator with the default architecture and random weights, to time it."""
-    return Separator(settings, sources=[untrained(settings)])
 
 
 def cards_by_name() -> dict[str, Card]:

@@ -47,8 +47,6 @@ BASELINES = (
 def our_systems(models: list[str] | None = None) -> list[System]:
     """Return the models named, or every separator on this machine.
 
-    Where there are no trained weights, return the default architecture with random ones.
-
     Raises:
         CheckpointError: A model named is not on this machine.
     """
@@ -63,7 +61,7 @@ def our_systems(models: list[str] | None = None) -> list[System]:
         most = len(card.stems) or 4
         queries = tuple(count for count in (1, 2, 4) if count <= most)
         systems.append(System(name, "separate", "trained", queries))
-    return systems or [System("default", "separate", "random", (1, 2, 4))]
+    return systems
 
 
 def installed_baselines() -> list[System]:
@@ -111,17 +109,14 @@ def open_system(system: System, threads: int) -> Separate:
 
 
 def _open_separate(system: System, threads: int) -> Separate:
-    from separate.insides import cards_by_name, model_cards, random_model
+    from separate.insides import cards_by_name, model_cards
     from separate.open import open_separator
     from separate.settings import Settings
 
     settings = Settings(model=system.name, threads=threads, share=True)
-    if system.weights == "random":
-        separator, stems = random_model(settings), QUERIES
-    else:
-        separator = open_separator(settings)
-        card = cards_by_name().get(system.name) or model_cards(system.name)[0]
-        stems = tuple(card.stems) or QUERIES
+    separator = open_separator(settings)
+    card = cards_by_name().get(system.name) or model_cards(system.name)[0]
+    stems = tuple(card.stems) or QUERIES
 
     def separate(mixture: np.ndarray, queries: int) -> None:
         step = _BLOCK_SECONDS * SAMPLE_RATE

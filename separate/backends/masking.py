@@ -24,19 +24,19 @@ from separate.backends.stems import WaveformStems
 from separate.errors import QueryError
 from separate.models import registry
 from separate.models.bands import continued, from_bands
-from separate.models.fused import FusedSpleeter
-from separate.models.fused_unet import FusedQuery, FusedUNet
 from separate.models.hdemucs import HDemucs
 from separate.models.ibm_cnn import SAMPLE_RATE as IBM_RATE
 from separate.models.ibm_cnn import STEMS, IbmCnn, pruned
 from separate.models.ibm_cnn import STFT as IBM_STFT
+from separate.models.query_unet import QueryUNet
+from separate.models.query_unet_fused import FusedQuery, FusedQueryUNet
 from separate.models.registry import Card
-from separate.models.small_unet import SmallUNet
-from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter
+from separate.models.spleeter import FRAME_MULTIPLE, FREQ_BINS, Spleeter, wiener_mask
 from separate.models.stft import InverseStft, StftConfig, modulus, stft
-from separate.models.unet import QueryUNet, UNetConfig, wiener_mask
+from separate.models.unet import SmallUNet
+from separate.models.unet_fused import FusedSpleeter
 from separate.queries.base import Encoder
-from separate.queries.encoders import encoder_for, load_encoder
+from separate.queries.encoders import encoder_for
 from separate.queries.query import Query, embed_query, means_part, means_rest
 from separate.settings import Settings
 from separate.stream import Grid
@@ -174,7 +174,7 @@ class QueryModel(MaskModel):
 
     def __init__(self, net: QueryUNet, card: Card, settings: Settings) -> None:
         super().__init__(card, settings)
-        self.net = FusedUNet(net)
+        self.net = FusedQueryUNet(net)
         self.encoder = encoder_for(card.query_encoder or "embedded", settings.query_net)
 
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
@@ -275,20 +275,6 @@ def open_model(name: str, settings: Settings) -> SourceModel:
         CheckpointError: There is no such model, or it is damaged.
     """
     net, card = registry.load(registry.find(name, [models_dir()]), settings.device)
-    return wrap(net, card, settings)
-
-
-def random_model(settings: Settings) -> SourceModel:
-    """Return the query model untrained: what its speed is does not depend on its weights.
-
-    Only its gate knows the four stems, so that as much of it runs for each as in a trained one.
-    """
-    card = Card("random", "query-unet", "", {}, "", query_encoder="embedded")
-    net = QueryUNet(UNetConfig()).eval().requires_grad_(False)
-    vectors = load_encoder("embedded").embed_text(["vocals", "drums", "bass", "other"])
-    wanted = torch.tensor([[20.0, -20.0]] + [[-20.0, -20.0]] * 3)
-    net.gate.weight.copy_(torch.linalg.lstsq(vectors, wanted).solution.T)
-    net.gate.bias.zero_()
     return wrap(net, card, settings)
 
 

@@ -11,12 +11,12 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from separate.models.small_unet import LayerNormTrunk, SmallUNetConfig
+from separate.models.unet import UNet, UNetConfig
 
 _LAYER = ("weight", "bias")
 
 
-def narrows(trunk: LayerNormTrunk, size: SmallUNetConfig) -> bool:
+def narrows(trunk: UNet, size: UNetConfig) -> bool:
     """Whether a size differs from a trunk's in its widths alone, and no level would be wider."""
     before, after = levels(trunk.config), levels(size)
     fits = all(a >= b for a, b in zip(before, after, strict=True)) and before != after
@@ -24,13 +24,13 @@ def narrows(trunk: LayerNormTrunk, size: SmallUNetConfig) -> bool:
     return fits and same == size
 
 
-def levels(size: SmallUNetConfig) -> tuple[int, ...]:
+def levels(size: UNetConfig) -> tuple[int, ...]:
     """Return the channels of every level, encoder first."""
     return (*size.widths, *size.decoder_widths)
 
 
 @torch.no_grad()
-def narrowed(trunk: LayerNormTrunk, size: SmallUNetConfig) -> LayerNormTrunk:
+def narrowed(trunk: UNet, size: UNetConfig) -> UNet:
     """Return a trunk of another size with the channels of a trained one that weigh most.
 
     A channel weighs what its normalisation and the kernels that read it make of it.
@@ -39,7 +39,7 @@ def narrowed(trunk: LayerNormTrunk, size: SmallUNetConfig) -> LayerNormTrunk:
         trunk: It is left as it is.
         size: No wider at any level.
     """
-    made = LayerNormTrunk(size, trunk.encoder.convs[0].in_channels)
+    made = UNet(size, trunk.encoder.convs[0].in_channels)
     down = [
         _heaviest(_encoder_weight(trunk, level), width) for level, width in enumerate(size.widths)
     ]
@@ -76,7 +76,7 @@ def narrowed(trunk: LayerNormTrunk, size: SmallUNetConfig) -> LayerNormTrunk:
     return made
 
 
-def _encoder_weight(trunk: LayerNormTrunk, level: int) -> Tensor:
+def _encoder_weight(trunk: UNet, level: int) -> Tensor:
     """What each channel of an encoder level weighs, `(channels,)`."""
     levels = len(trunk.encoder.convs)
     reader = trunk.convs[levels - 1 - level].get_parameter("weight")
@@ -90,7 +90,7 @@ def _encoder_weight(trunk: LayerNormTrunk, level: int) -> Tensor:
     return skip / skip.mean() + deeper / deeper.mean()
 
 
-def _decoder_weight(trunk: LayerNormTrunk, level: int) -> Tensor:
+def _decoder_weight(trunk: UNet, level: int) -> Tensor:
     """What each channel of a decoder level weighs, `(channels,)`."""
     scale = trunk.norms[level].get_parameter("weight").abs()
     if level == len(trunk.convs) - 1:

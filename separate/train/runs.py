@@ -93,8 +93,6 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     taught = start if plan.teacher is None else teacher(plan.teacher, start)
     guide = None if taught is start else taught.model
     recipe = build(plan, corpus, start.model, encoder, loop.seed, evaluate, device, guide)
-    if start.fresh:
-        recipe.calibrate()
     started = time.monotonic()
     best = train(recipe, loop, plan.run, log=say)
     path = plan.run / f"{plan.name}.safetensors"

@@ -14,9 +14,9 @@ from torch import nn
 from separate.errors import DataError
 from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
-from separate.models.small_unet import LayerNormTrunk, SmallUNet, SmallUNetConfig
-from separate.models.spleeter import Spleeter, SpleeterUNet
-from separate.models.unet import ANSWERS, QueryUNet, UNetConfig
+from separate.models.query_unet import EXPERTS, QueryUNet, QueryUNetConfig
+from separate.models.spleeter import Spleeter
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.base import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
 from separate.train.data.phrases import spoken
@@ -37,13 +37,12 @@ class Start:
     """A model to start from."""
 
     model: nn.Module
-    fresh: bool = False  # its normalisations must be fitted to mixtures before the first step
     licence: str = "MIT"  # that its weights came with
     notices: tuple[str, ...] = ()
     trained_on: tuple[dict[str, Any], ...] = ()
 
 
-SMALL = SmallUNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of a net that is made
+SMALL = UNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of a net that is made
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Size:
         """Whether anything is asked."""
         return (self.widths, self.dense, self.last) != (None, None, None)
 
-    def of(self, base: SmallUNetConfig) -> SmallUNetConfig:
+    def of(self, base: UNetConfig) -> UNetConfig:
         """Return a configuration with what is asked changed."""
         asked = {"widths": self.widths, "dense": self.dense, "last": self.last}
         return replace(base, **{key: value for key, value in asked.items() if value is not None})
@@ -86,7 +85,7 @@ def _loaded(
     model, card = registry.load(registry.find(name, [models_dir()]))
     if not isinstance(model, kinds):
         raise DataError(f"{option} {name}: a {card.kind!r}; take {wanted}")
-    return Start(model, False, card.licence, card.notices, card.trained_on)
+    return Start(model, card.licence, card.notices, card.trained_on)
 
 
 def initial(name: str, encoder: Encoder, size: Size = Size()) -> Start:
@@ -110,17 +109,14 @@ def initial(name: str, encoder: Encoder, size: Size = Size()) -> Start:
             (QueryUNet, SmallUNet),
             "a query model: default, spleeter-2stems, or one of your own",
         )
-    model = QueryUNet(UNetConfig(query_dim=encoder.dim))
+    model = QueryUNet(QueryUNetConfig(query_dim=encoder.dim))
     fit_gate(model, encoder)
     if name == "random":
-        return Start(model, fresh=True)
+        return Start(model)
     opened, _ = registry.load(fetch("spleeter-2stems"))
     assert isinstance(opened, Spleeter)
     model.voice.load_state_dict(opened.nets["vocals"].state_dict())
-    accompaniment = opened.nets["accompaniment"]
-    assert isinstance(accompaniment, SpleeterUNet)
-    model.music.start_from(accompaniment)
-    return Start(model, fresh=True, notices=(_SPLEETER_NOTICE,))
+    return Start(model, notices=(_SPLEETER_NOTICE,))
 
 
 def teacher(name: str, start: Start) -> Start:
@@ -148,10 +144,10 @@ def _asked_and_heard(model: nn.Module) -> tuple[int, int]:
 
 
 def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
-    """Give a model a music trunk with layer normalisation, of the size that is asked for.
+    """Give a model a music trunk of the size that is asked for.
 
-    A trunk that it has already is kept, or made narrower (see `separate.train.prune`); one of
-    Spleeter's shape, or one that would have to be wider, is made anew, random.
+    A trunk that it has already is kept, or made narrower (see `separate.train.prune`); one that
+    would have to be wider is made anew, random.
 
     Args:
         start: A model that answers queries.
@@ -163,17 +159,16 @@ def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
     """
     model = _gated(start, "music")
     music = model.music
-    base = replace(SMALL, query_dim=model.config.query_dim)
-    known = music.config if isinstance(music, LayerNormTrunk) else None
-    wanted = size.of(known or base)
-    if known and (levels(wanted), wanted.dense) == (levels(known), known.dense):
+    known = music.config
+    wanted = size.of(known)
+    if (levels(wanted), wanted.dense) == (levels(known), known.dense):
         return start
     config = replace(
         model.config, film_dim=wanted.film_dim,
         music_widths=wanted.widths, music_dense=wanted.dense, music_last=wanted.last,
     )  # fmt: skip
     made = _rebuilt(model, config, without="music.")
-    if isinstance(music, LayerNormTrunk) and narrows(music, wanted):
+    if narrows(music, wanted):
         made.music = narrowed(music, wanted)
         say("the music trunk is made narrower")
     else:
@@ -187,7 +182,7 @@ def _gated(start: Start, part: str) -> QueryUNet:
     return start.model
 
 
-def _rebuilt(model: QueryUNet, config: UNetConfig, without: str) -> QueryUNet:
+def _rebuilt(model: QueryUNet, config: QueryUNetConfig, without: str) -> QueryUNet:
     """Return a model of another configuration with all weights but those of a part."""
     kept = {key: value for key, value in model.state_dict().items() if not key.startswith(without)}
     made = QueryUNet(config)
@@ -228,8 +223,8 @@ def for_sounds(model: nn.Module, encoder: Encoder, names: Collection[str]) -> li
     if not isinstance(model, QueryUNet) or model.sounds is None or not names:
         return []
     with torch.inference_mode():
-        shares = model.shares(encoder.embed_text([spoken(name) for name in names]))
-    most = [ANSWERS[index] for index in shares.argmax(1).tolist()]
+        shares = model.expert_weights(encoder.embed_text([spoken(name) for name in names]))
+    most = [EXPERTS[index] for index in shares.argmax(1).tolist()]
     return [name for name, answer in zip(names, most, strict=True) if answer == "sounds"]
 
 

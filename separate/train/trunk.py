@@ -9,12 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from separate.models.small_unet import LayerNormTrunk, SmallUNet
-from separate.models.trunk import Features
-from separate.models.unet import ANSWERS, QueryUNet
+from separate.models.query_unet import EXPERTS, QueryUNet
+from separate.models.unet import Features, SmallUNet
 
 TUNE = ("all", "film", "sounds", "music")
-_FULL_RATE_INPUTS = 800  # inputs of an output up to which a layer learns at the full rate
 
 
 class Trunk(Protocol):
@@ -27,9 +25,6 @@ class Trunk(Protocol):
 
     def decode(self, features: Any, query: Tensor) -> Tensor:
         """Return a mask's logits `(batch, channels, frames, 512)` for queries `(batch, dim)`."""
-
-    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
-        """Fit the normalisations' statistics to magnitudes and queries `(batch, dim)`."""
 
     def share(self, query: Tensor) -> Tensor:
         """Return how far this network answers queries `(batch, dim)`, 0..1, `(batch,)`."""
@@ -92,46 +87,23 @@ class QueryTrunk:
 
     def share(self, query: Tensor) -> Tensor:
         """See `Trunk`."""
-        return self.model.shares(query)[:, ANSWERS.index("music")]
+        return self.model.expert_weights(query)[:, EXPERTS.index("music")]
 
     def voice(self, features: Heard) -> Tensor:
         """See `Trunk`."""
         return features.voice
 
-    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
-        """See `Trunk`."""
-        with torch.no_grad():
-            seen = self.model.music_input(magnitude, self.model.voice_mask(magnitude))
-        self.model.music.calibrate(seen, query)
-
     def groups(self) -> list[dict[str, Any]]:
-        """Return the music trunk's parameters layer by layer with their rate multiples.
-
-        With fixed statistics nothing catches a layer whose output drifts, and Adam moves all
-        weights alike, so that what a step does to an output grows with the number of inputs; the
-        rate falls with it (Yang et al., 2022). Layer normalisation catches it: one rate serves.
-        """
+        """Return the music net's parameters; `film` only, with multiples of the learning rate."""
         config, music = self.config, self.model.music
-        if isinstance(music, LayerNormTrunk) and config.tune != "film":
+        if config.tune != "film":
             return [{"params": list(music.parameters()), "multiple": 1.0}]
-        groups: list[dict[str, Any]] = [
+        encoder = [value for name, value in music.encoder.named_parameters() if "norm" in name]
+        return [
             {"params": list(music.film.parameters()), "multiple": config.film_multiple},
             {"params": list(music.norms.parameters()), "multiple": 1.0},
-            {"params": list(music.encoder.norms.parameters()), "multiple": config.encoder_multiple},
+            {"params": encoder, "multiple": config.encoder_multiple},
         ]
-        if isinstance(music, LayerNormTrunk):
-            inner = [value for layer in music.encoder.dense for value in layer.norm.parameters()]
-            groups.append({"params": inner, "multiple": config.encoder_multiple})
-        if config.tune == "film":
-            return groups
-        groups.append({"params": list(music.head.parameters()), "multiple": 1.0})
-        for conv in music.convs:
-            inputs = conv.in_channels * 25 / 4  # of one output of a transposed one
-            groups.append({"params": list(conv.parameters()), "multiple": _slower(inputs)})
-        for conv in music.encoder.convs:
-            multiple = config.encoder_multiple * _slower(conv.in_channels * 25)
-            groups.append({"params": list(conv.parameters()), "multiple": multiple})
-        return groups
 
 
 class SmallTrunk:
@@ -159,14 +131,11 @@ class SmallTrunk:
     def share(self, query: Tensor) -> Tensor:
         """See `Trunk`."""
         if isinstance(self.model, QueryUNet):
-            return self.model.shares(query)[:, ANSWERS.index("sounds")]
+            return self.model.expert_weights(query)[:, EXPERTS.index("sounds")]
         return query.new_ones(len(query))
 
     def voice(self, features: Features) -> None:
         """See `Trunk`; it asks for voices as for all else."""
-
-    def calibrate(self, magnitude: Tensor, query: Tensor) -> None:
-        """See `Trunk`; layer normalisation keeps no statistics."""
 
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk`."""
@@ -180,7 +149,3 @@ def trunk_of(model: nn.Module, config: TrunkConfig) -> QueryTrunk | SmallTrunk:
     if config.tune == "sounds" and isinstance(model, QueryUNet) and model.sounds is not None:
         return SmallTrunk(model.sounds, model)
     return QueryTrunk(model, config)
-
-
-def _slower(inputs: float) -> float:
-    return min(1.0, _FULL_RATE_INPUTS / inputs)

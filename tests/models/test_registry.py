@@ -6,10 +6,10 @@ import torch
 
 from separate.models import registry
 from separate.models.errors import CheckpointError
+from separate.models.query_unet import QueryUNet
 from separate.models.registry import Card
-from separate.models.unet import QueryUNet, UNetConfig
 
-CONFIG = {"query_dim": 8, "film_dim": 16, "last_channels": 4}
+CONFIG = {"query_dim": 8, "film_dim": 16, "music_widths": [4, 4, 4, 4, 4, 8]}
 CARD = Card(
     name="tiny", kind="query-unet", summary="A test.", config=CONFIG, licence="CC0-1.0", seed=1
 )
@@ -17,7 +17,7 @@ CARD = Card(
 
 @pytest.fixture(scope="module")
 def net() -> QueryUNet:
-    return QueryUNet(UNetConfig(**CONFIG)).eval()
+    return registry.build("query-unet", CONFIG).eval()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,13 @@ def test_weights_remember_what_they_were_built_with(tmp_path: Path, net: QueryUN
     path.write_bytes(whole.replace(b'"config"', b'"bonfig"', 1))
     with pytest.raises(CheckpointError, match="another configuration"):
         registry.load(path)
+
+
+def test_keys_of_old_cards_are_ignored(net: QueryUNet) -> None:
+    old = {**CONFIG, "last_channels": 4, "window_share": 0.2}
+    assert registry.build("query-unet", old).config == net.config  # type: ignore[comparison-overlap]
+    with pytest.raises(CheckpointError, match="no longer supported; train again"):
+        registry.build("query-unet", {**old, "music_widths": []})
 
 
 def test_damage_is_one_line(tmp_path: Path, net: QueryUNet) -> None:

@@ -15,6 +15,7 @@ from separate.models.spleeter import (
     convert,
     from_variables,
     published_config,
+    wiener_mask,
 )
 from separate.models.tf_checkpoint import read_checkpoint
 
@@ -167,3 +168,8 @@ def test_same_padding_is_tensorflows() -> None:
     bias = torch.from_numpy(tf_variables(config)["conv2d/bias"])
     expected = torch.from_numpy(kernel[10 - 2 * 5 + 1, 21 - 2 * 10 + 1].T @ np.array([1.0, 2.0]))
     torch.testing.assert_close(out[:, 5, 10] - bias, expected.float(), atol=1e-5, rtol=1e-5)
+
+
+def test_wiener_mask_by_hand() -> None:
+    mask = wiener_mask(torch.tensor([3.0, 0.0, 1.0]), torch.tensor([4.0, 0.0, 0.0]))
+    torch.testing.assert_close(mask, torch.tensor([9 / 25, 0.0, 1.0]))

@@ -33,8 +33,8 @@ from separate.models.bands import to_bands
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.models.registry import Card
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import Spleeter, SpleeterConfig
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -255,7 +255,7 @@ def small(corrupt: Corrupt) -> Found:
     truth["other"] = truth["other"] - truth[SOUND]
     names = [*STEMS, SOUND]
     vectors = load_encoder("embedded").embed_text(names)
-    net = SmallUNet(SmallUNetConfig(widths=(2, 2, 2, 2, 2, 2), film_dim=2))
+    net = SmallUNet(UNetConfig(widths=(2, 2, 2, 2, 2, 2), film_dim=2))
     model = wrap(net, _card("small-unet"), settings)
     oracle = Oracle([truth[name] for name in names])
     oracle.step = model.grid(settings).step_samples

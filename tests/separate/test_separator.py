@@ -6,8 +6,8 @@ import torch
 
 from separate.backends.masking import wrap
 from separate.errors import InputError, QueryError, SettingsError
+from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.models.registry import Card
-from separate.models.unet import QueryUNet, UNetConfig
 from separate.queries.query import Query
 from separate.separator import Separator
 from separate.settings import Settings
@@ -18,7 +18,7 @@ RATE = 44100
 @pytest.fixture(scope="module")
 def net() -> QueryUNet:
     torch.manual_seed(0)
-    net = QueryUNet(UNetConfig(film_dim=16)).eval().requires_grad_(False)
+    net = QueryUNet(QueryUNetConfig(film_dim=16)).eval().requires_grad_(False)
     torch.nn.init.normal_(net.music.film.out.weight, std=0.3)
     torch.nn.init.constant_(net.gate.bias, -100.0)
     return net

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from separate.errors import DataError
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.queries.vocabulary import audioset_classes
 from separate.train.data.folders import Clip, Corpus, load_corpus
@@ -19,7 +19,7 @@ from separate.train.recipes.scorers import class_of
 from separate.train.trunk import SmallTrunk
 
 RATE = 44100
-TINY = SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16, channels=2)
+TINY = UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16, channels=2)
 
 
 class Loud:

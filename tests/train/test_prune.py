@@ -3,31 +3,31 @@ from dataclasses import replace
 import pytest
 import torch
 
-from separate.models.small_unet import LayerNormTrunk, SmallUNetConfig
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.query_unet import QueryUNet, QueryUNetConfig
+from separate.models.unet import UNet, UNetConfig
 from separate.train.prune import narrowed, narrows
 from separate.train.start import Size, Start, with_music
 
-SIZE = SmallUNetConfig(8, 4, 2, (6, 6, 6, 6, 6, 8), dense=3, last=5)
+SIZE = UNetConfig(8, 4, 2, (6, 6, 6, 6, 6, 8), dense=3, last=5)
 
 
 @pytest.fixture
-def trunk() -> LayerNormTrunk:
+def trunk() -> UNet:
     torch.manual_seed(0)
-    made = LayerNormTrunk(SIZE, 4).eval().requires_grad_(False)
+    made = UNet(SIZE, 4).eval().requires_grad_(False)
     for name, value in made.named_parameters():
         if "film.out" in name or "widen" in name:
             value.copy_(0.2 * torch.randn(value.shape))
     return made
 
 
-def masks(trunk: LayerNormTrunk) -> torch.Tensor:
+def masks(trunk: UNet) -> torch.Tensor:
     torch.manual_seed(1)
     features = trunk.encode(torch.rand(1, 4, 64, 512))
     return trunk.decode(features, torch.nn.functional.normalize(torch.randn(1, 8), dim=1))
 
 
-def test_what_no_kernel_reads_can_go(trunk: LayerNormTrunk) -> None:
+def test_what_no_kernel_reads_can_go(trunk: UNet) -> None:
     trunk.head.weight[:, 2] = 0
     torch.testing.assert_close(masks(narrowed(trunk, SIZE)), masks(trunk))
     small = narrowed(trunk, replace(SIZE, last=4))
@@ -36,7 +36,7 @@ def test_what_no_kernel_reads_can_go(trunk: LayerNormTrunk) -> None:
     torch.testing.assert_close(small.convs[5].weight, trunk.convs[5].weight[:, kept])
 
 
-def test_the_heaviest_channels_of_each_level_are_kept(trunk: LayerNormTrunk) -> None:
+def test_the_heaviest_channels_of_each_level_are_kept(trunk: UNet) -> None:
     light = {0: 4, 1: 1}  # a channel of each of the finest levels that hardly counts
     for level, channel in light.items():
         trunk.encoder.norms[level].weight[channel] = 0
@@ -68,16 +68,14 @@ def test_the_heaviest_channels_of_each_level_are_kept(trunk: LayerNormTrunk) -> 
         (replace(SIZE, last=4, query_dim=9), False),
     ],
 )
-def test_only_what_is_narrower_is_kept(
-    trunk: LayerNormTrunk, size: SmallUNetConfig, is_narrower: bool
-) -> None:
+def test_only_what_is_narrower_is_kept(trunk: UNet, size: UNetConfig, is_narrower: bool) -> None:
     assert narrows(trunk, size) == is_narrower
 
 
 def test_a_music_trunk_is_made_once_and_made_narrower() -> None:
     torch.manual_seed(0)
     said: list[str] = []
-    first = Start(QueryUNet(UNetConfig(query_dim=8, film_dim=4, music_level=-24.0)))
+    first = Start(QueryUNet(QueryUNetConfig(query_dim=8, film_dim=4, music_level=-24.0)))
     made = with_music(first, Size((6, 6, 6, 6, 6, 8), dense=3, last=5), said.append)
     assert made.model.config.music_widths == (6, 6, 6, 6, 6, 8)
     assert made.model.config.music_level == -24.0

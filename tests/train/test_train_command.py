@@ -113,7 +113,7 @@ def test_a_net_for_sounds_learns_beside_the_others(
         return tmp_path / name / "mine.safetensors"
 
     from separate.models import registry
-    from separate.models.unet import ANSWERS
+    from separate.models.query_unet import EXPERTS
     from separate.queries.encoders import load_encoder
 
     write_clips(tmp_path / "others", ("rooster", "rain"))
@@ -134,8 +134,8 @@ def test_a_net_for_sounds_learns_beside_the_others(
     assert "3 labels are answered by the net for sounds" in told
     net, _ = registry.load(second)  # its clips had no dog and no flute: these are kept
     phrases = ["a dog barks", "flute", "thunder", "drums", "vocals", "a man speaks"]
-    shares = net.shares(load_encoder("embedded").embed_text(phrases))
-    answers = [ANSWERS[index] for index in shares.argmax(1).tolist()]
+    shares = net.expert_weights(load_encoder("embedded").embed_text(phrases))
+    answers = [EXPERTS[index] for index in shares.argmax(1).tolist()]
     assert answers == ["sounds", "sounds", "sounds", "music", "voice", "voice"]
 
 

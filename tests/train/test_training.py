@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from separate.errors import DataError, OutputError
 from separate.models.losses import Products
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.train.audio_cache import Memory
@@ -177,14 +177,13 @@ def vectors(corpus: Corpus) -> dict[str, Tensor]:
 
 def recipe(mixer: Mixer, seed: int = 0) -> Supervised:
     torch.manual_seed(seed)
-    net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
+    net = QueryUNet(QueryUNetConfig(query_dim=16, film_dim=8))
     nn.init.constant_(net.gate.bias, -100.0)
     return Supervised(QueryTrunk(net), mixer, vectors(mixer.corpus), SupervisedConfig())
 
 
 def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> None:
     made = recipe(mixer)
-    made.calibrate(2)
     before = {name: value.clone() for name, value in made.model.voice.state_dict().items()}
     first = float(made.loss([0])[0].detach())
     train(made, LoopConfig(steps=6, batch=1, rate=1e-3, warmup=1), tmp_path / "run", log=str)
@@ -225,7 +224,7 @@ def test_doubts_are_shared_out_as_in_use(mixer: Mixer) -> None:
 
 def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = QueryUNet(UNetConfig(query_dim=16, film_dim=8))
+    net = QueryUNet(QueryUNetConfig(query_dim=16, film_dim=8))
     trunk = QueryTrunk(net, TrunkConfig(tune="film"))
     made = Supervised(trunk, mixer, vectors(mixer.corpus), SupervisedConfig())
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -236,7 +235,7 @@ def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Pat
 
 
 def test_a_model_in_training_can_be_scored() -> None:
-    net = QueryUNet(UNetConfig()).eval()  # with gradients, as the averaged model
+    net = QueryUNet(QueryUNetConfig()).eval()  # with gradients, as the averaged model
     stems = stems_separator(net)(torch.randn(2, 30000))
     assert {stem: audio.shape for stem, audio in stems.items()} == dict.fromkeys(STEMS, (2, 30000))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.stft import StftConfig, istft
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
@@ -29,7 +29,7 @@ from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
 from separate.train.trunk import SmallTrunk
 
 LABELS = ("dog_bark", "rain", "flute")
-TINY = SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)
+TINY = UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)
 
 
 class Bright:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from test_clap import checkpoint, needs_extra, package  # noqa: F401 - fixtures
 
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
@@ -29,7 +29,7 @@ def test_a_weak_step_with_clap(
     assert isinstance(listener, EncoderListener)
     torch.manual_seed(0)
     made = Weak(
-        SmallTrunk(SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8)))),
+        SmallTrunk(SmallUNet(UNetConfig(widths=(4, 8, 8, 8, 8, 8)))),
         PhraseBook(load_encoder("embedded")),
         config=WeakConfig(0.0, 0.0, 1.0),
         mixer=MixtureMixer(load_corpus([tmp_path / "clips"]), MixtureConfig(frames=64, channels=1)),

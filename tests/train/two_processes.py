@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
-from separate.models.unet import QueryUNet, UNetConfig
+from separate.models.query_unet import QueryUNet, QueryUNetConfig
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.train import distributed as processes
 from separate.train.data.folders import load_corpus
@@ -37,11 +37,10 @@ def run_recipe(name: str, data: str, run: str, batch: str) -> None:
     recipe: Recipe
     if name == "supervised":
         mixer = Mixer(corpus, MixConfig(frames=64, clips=0.5), 0, wider_labels(corpus))
-        net = QueryUNet(UNetConfig(film_dim=16, music_widths=(4, 4, 8, 8, 8, 8)))
-        recipe = made = Supervised(QueryTrunk(net), mixer, phrases, SupervisedConfig())
-        made.calibrate()
+        net = QueryUNet(QueryUNetConfig(film_dim=16, music_widths=(4, 4, 8, 8, 8, 8)))
+        recipe = Supervised(QueryTrunk(net), mixer, phrases, SupervisedConfig())
     else:
-        small = SmallUNet(SmallUNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16))
+        small = SmallUNet(UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16))
         mixtures = MixtureMixer(corpus, MixtureConfig(frames=64, channels=1))
         listener = EncoderListener(encoder)
         config = WeakConfig(contrastive_weight=0.5)

@@ -227,13 +227,6 @@ class Anchors:
         self.device = torch.device(device)
         self.model = trunk.model.to(device)
 
-    def calibrate(self, examples: int = 8) -> None:
-        """Fit the trunk's normalisations to some examples, before the first step."""
-        numbers = list(range(examples))
-        batch = self.mixer.batch(numbers, self.device)
-        spectrum = stft(batch.mixture, StftConfig()).transpose(-1, -2)
-        self.trunk.calibrate(modulus(spectrum), self._vectors(numbers, batch))
-
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk.groups`."""
         return self.trunk.groups()

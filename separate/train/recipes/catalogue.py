@@ -1,18 +1,18 @@
 """Recipes by name: what a plan makes of a corpus and a model.
 
-In: a plan. Out: a recipe for the loop, ready but for the calibration of a fresh model.
+In: a plan. Out: a recipe for the loop, ready.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from separate.auto.tagging import open_tagger
 from separate.errors import DataError
 from separate.models.ibm_cnn import IbmCnn
-from separate.models.small_unet import SmallUNet
+from separate.models.unet import SmallUNet
 from separate.queries.base import Encoder
 from separate.train.data.folders import Corpus, load_corpus
 from separate.train.data.mixing import Mixer
@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
 
-class Calibrated(Recipe, Protocol):
-    """A recipe whose model's normalisations can be fitted before the first step."""
-
-    def calibrate(self) -> None:
-        """Fit the normalisations to some examples."""
-
-
 def build(
     plan: "Plan",
     corpus: Corpus,
@@ -48,7 +41,7 @@ def build(
     evaluate: Evaluate,
     device: str,
     teacher: nn.Module | None = None,
-) -> Calibrated:
+) -> Recipe:
     """Make the recipe that a plan names.
 
     Args:

@@ -114,9 +114,6 @@ class Ibm:
         self.evaluate = evaluate
         self.device = torch.device(device)
 
-    def calibrate(self) -> None:
-        """Nothing: the network keeps no statistics."""
-
     def groups(self) -> list[dict[str, Any]]:
         """Return all parameters, at one rate."""
         return [{"params": list(self.model.parameters()), "multiple": 1.0}]

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from separate.auto.tagging import open_tagger
-from separate.models.small_unet import SmallUNet, SmallUNetConfig
 from separate.models.spleeter import FRAME_MULTIPLE
 from separate.models.stft import StftConfig, istft, modulus, stft
+from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.train.data.folders import Clip, Corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
@@ -80,7 +80,7 @@ class ArmConfig:
     sources: int = 2  # P, of a mixture
     wrong_captions: float = 0.0  # part of the phrases that is left out or swapped
     single_share: float = 1.0  # part of the clips that may be used alone
-    widths: tuple[int, ...] = SmallUNetConfig.widths
+    widths: tuple[int, ...] = UNetConfig.widths
     evaluate_steps: int = 0  # steps between points of the curve; 0: none
 
 
@@ -132,7 +132,7 @@ def train_arm(
     """
     phrases = PhraseBook(load_encoder("embedded"), varied=False)
     torch.manual_seed(config.seed)
-    net = SmallUNet(SmallUNetConfig(query_dim=phrases.encoder.dim, widths=config.widths))
+    net = SmallUNet(UNetConfig(query_dim=phrases.encoder.dim, widths=config.widths))
 
     def curve(model: nn.Module) -> dict[str, float]:
         return evaluate(SmallSeparator(model, phrases)) if config.evaluate_steps else {}

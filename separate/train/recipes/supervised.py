@@ -77,13 +77,6 @@ class Supervised:
         self.config = config
         self.evaluate = evaluate
 
-    def calibrate(self, examples: int = 8) -> None:
-        """Fit the network's normalisations to some examples, before the first step."""
-        numbers = list(range(examples))
-        batch = self.mixer.batch(numbers)
-        queries = self._vectors(numbers, batch.labels)[:, 0]
-        self.trunk.calibrate(modulus(batch.mixture), queries)
-
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk`."""
         return self.trunk.groups()

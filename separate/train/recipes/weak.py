@@ -138,15 +138,6 @@ class Weak:
         assert self.mixer is not None
         return _mono(self.mixer.batch(range(_CENTRED_ON), self.device).parts.flatten(0, 1))
 
-    def calibrate(self, examples: int = 8) -> None:
-        """Fit the trunk's normalisations to some examples, before the first step."""
-        mixer = self.mixer or self.singles
-        assert mixer is not None
-        numbers = list(range(examples))
-        batch = mixer.batch(numbers, self.device)
-        queries = self._vectors(numbers, 0, [row[0] for row in batch.joined()])
-        self.trunk.calibrate(modulus(batch.whole), queries)
-
     def groups(self) -> list[dict[str, Any]]:
         """See `Trunk.groups`."""
         return self.trunk.groups()

@@ -1,13 +1,13 @@
-"""Spleeter's U-Nets and the conditioned ones prepared for inference: fewer passes over memory.
+"""U-Nets prepared for inference: the same outputs to rounding, with fewer passes over memory.
 
-In: a network with its trained weights. Out: an object that hears a window once and decodes one
-prepared query at a time; the numbers are the network's to rounding.
+In: a `UNet` or a Spleeter U-Net with its trained weights. Out: an object that encodes a segment
+once and decodes one prepared query at a time.
 
 Normalisation and FiLM are affine, so they are folded into the kernels: a query's kernels are made
-once for a whole stream. Folding the shift of a normalisation into the convolution after it leaves a
-constant map that differs only near the borders; it is made once for each size of window and joins
-the skips' half of the level, which all queries share. Layer normalisation is the same but for the
-mean and deviation of what is heard: those are taken off first.
+once for a whole stream. The shift of a normalisation, folded into the convolution after it, gives a
+constant map that differs only near the borders. The map is made once for each size of segment and
+is added to the skips' half of the level, which all queries share. Of a layer normalisation the
+affine part is folded; mean and deviation are taken off each time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,23 +19,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from separate.models.small_unet import LayerNorm
 from separate.models.spleeter import BATCH_NORM_EPS, SKIP_CHANNELS, Spleeter, SpleeterUNet
-from separate.models.trunk import (
+from separate.models.unet import (
     LAST_SLOPE,
-    Trunk,
+    Film,
+    LayerNorm,
+    UNet,
     interleave,
     phases,
     subpixel,
     subpixel_kernel,
     transposed_conv,
 )
-from separate.models.winograd import WinogradUpsample
 
 _LAYER_NORM_EPS = 1e-5
 _SIZES_KEPT = 4
 _TOGETHER = 3  # coarsest decoder levels that run for all queries at once: their kernels are large
-_TILES = (2, 4, 4)  # of the coarsest levels, where `WinogradUpsample` is faster
 
 
 @dataclass(frozen=True)
@@ -49,31 +48,33 @@ class DecoderQuery:
 
 
 @dataclass(frozen=True)
-class TrunkFeatures:
-    """What a trunk computes once for all queries of a window."""
+class FusedFeatures:
+    """The result of the encoder for a segment, which all queries share."""
 
     bottleneck: Tensor
     shared: tuple[Tensor, ...]  # one a level: the skips' half, bias and constant map; or phases
-    head_map: Tensor  # what the last normalisation's shift and the head's bias give
+    head_map: Tensor  # the part of the head's output that comes from the last shift and its bias
 
 
-class FusedTrunk:
-    """A U-Net as Spleeter's, of any width, with queries or without; see the module's docstring."""
+class FusedUNet:
+    """A `UNet`, or one of Spleeter's, which takes no query; see the module's docstring."""
 
-    def __init__(self, net: Trunk | SpleeterUNet) -> None:
-        decoder = net if isinstance(net, Trunk) else net.decoder
-        self.encoder = net.encoder
-        self.film = net.film if isinstance(net, Trunk) else None
-        last = nn.LeakyReLU(LAST_SLOPE, inplace=True)
-        up = nn.ReLU(inplace=True) if isinstance(net, Trunk) else net.decoder.activation
-        self.activations = [up] * len(decoder.convs)
-        if isinstance(net, Trunk):
-            self.activations[-1] = last
+    def __init__(self, net: UNet | SpleeterUNet) -> None:
+        self.encoder: nn.Module = net.encoder
+        self.film: Film | None
+        decoder: nn.Module
+        if isinstance(net, UNet):
+            decoder, self.film, skips = net, net.film, net.skip_channels
+            up: nn.Module = nn.ReLU(inplace=True)
+            last: nn.Module = nn.LeakyReLU(LAST_SLOPE, inplace=True)
+        else:
+            decoder, self.film, skips = net.decoder, None, SKIP_CHANNELS
+            up = last = net.decoder.activation
+        self.activations = [up] * (len(decoder.convs) - 1) + [last]
         self.norms = [_affine(norm) for norm in decoder.norms]
         self.by_layer = isinstance(decoder.norms[0], LayerNorm)
         self.biases = [conv.get_parameter("bias") for conv in decoder.convs]
         weights = [conv.get_parameter("weight") for conv in decoder.convs]
-        skips = net.skip_channels if isinstance(net, Trunk) else SKIP_CHANNELS
         pairs = list(zip(weights, skips, strict=True))
         self.weights = [weight[skip:] for weight, skip in pairs]  # of what comes from below
         self.levels = len(weights)
@@ -108,7 +109,7 @@ class FusedTrunk:
         """Map `(1, inputs, frames, freq)` to the head's output where the net takes no query."""
         return next(self.decode(self.encode(magnitude), [self._no_query]))
 
-    def encode(self, magnitude: Tensor) -> TrunkFeatures:
+    def encode(self, magnitude: Tensor) -> FusedFeatures:
         """Encode `(1, inputs, frames, freq)`, both multiples of 64."""
         outputs = self.encoder(_channels_last(magnitude))
         *maps, head_map = self._constant_maps(outputs[-1])
@@ -116,9 +117,9 @@ class FusedTrunk:
         for level in range(1, self.levels):
             skip = self.skip_ups[level - 1](outputs[-1 - level])
             shared.append(skip.add_(maps[level]))
-        return TrunkFeatures(outputs[-1], tuple(shared), head_map)
+        return FusedFeatures(outputs[-1], tuple(shared), head_map)
 
-    def decode(self, features: TrunkFeatures, queries: Sequence[DecoderQuery]) -> Iterator[Tensor]:
+    def decode(self, features: FusedFeatures, queries: Sequence[DecoderQuery]) -> Iterator[Tensor]:
         """Yield the head's output for each query, `(1, channels, frames, freq)`."""
         starts = [
             torch.addcmul(q.bottleneck[1], features.bottleneck, q.bottleneck[0]) for q in queries
@@ -132,7 +133,7 @@ class FusedTrunk:
         for index, query in enumerate(queries):
             yield self._finish(x[index : index + 1], features, query)
 
-    def _finish(self, x: Tensor, features: TrunkFeatures, query: DecoderQuery) -> Tensor:
+    def _finish(self, x: Tensor, features: FusedFeatures, query: DecoderQuery) -> Tensor:
         """Run the finer levels of one query."""
         for level in range(_TOGETHER, self.levels):
             in_phases = subpixel(level, len(self.biases[level]))
@@ -185,7 +186,7 @@ class FusedSpleeter:
 
     def __init__(self, model: Spleeter) -> None:
         self.model = model
-        self.nets = [FusedTrunk(net) for net in model.nets.values()]  # type: ignore[arg-type]
+        self.nets = [FusedUNet(net) for net in model.nets.values()]  # type: ignore[arg-type]
 
     def __call__(self, magnitude: Tensor) -> Tensor:
         """Map `(1, 2, frames, 1024)` to `(1, stems, 2, frames, 1024)`, frames a multiple of 64."""
@@ -227,8 +228,6 @@ def _channels_last(x: Tensor) -> Tensor:
 
 def _upsampler(weight: Tensor, level: int) -> Callable[[Tensor], Tensor]:
     """A level's transposed convolution, without bias."""
-    if level < len(_TILES):
-        return WinogradUpsample(weight, _TILES[level])
     return partial(
         _upsample, kernel=_prepared(weight, level), in_phases=subpixel(level, weight.shape[1])
     )
