@@ -309,6 +309,8 @@ def test_windows_lie_end_to_end():
     assert list(windows_of(24, 10, 5)) == [(0, 10), (10, 20)]
     with pytest.raises(DataError):
         MixtureSettings(window_seconds=5)
+    with pytest.raises(DataError, match="unknown licence class"):
+        MixtureSettings(licences=("fre",))
 
 
 def test_states_of_a_window_follow_the_stems():

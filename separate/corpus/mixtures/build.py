@@ -21,6 +21,7 @@ import numpy as np
 from separate.audio import probe, read_audio, resample
 from separate.corpus.mixtures.clues import CLUES, LABELS, ClueFinder, windows_of
 from separate.corpus.mixtures.recordings import Recording, find_recordings
+from separate.corpus.sources.licences import CLASSES
 from separate.corpus.sources.store import SAMPLE_RATE, to_int16
 from separate.errors import DataError, OutputError, SeparateError
 
@@ -40,7 +41,9 @@ class MixtureSettings:
     licences: tuple[str, ...] = ("free", "sharealike")  # classes to keep
 
     def __post_init__(self) -> None:
-        """Refuse windows that no mixer can use."""
+        """Refuse windows that no mixer can use, and classes that there are not."""
+        if unknown := set(self.licences) - set(CLASSES):
+            raise DataError(f"unknown licence class {min(unknown)!r}; take {', '.join(CLASSES)}")
         if not 6 <= self.window_seconds <= 12:
             raise DataError("a window has 6 to 12 seconds")
 
