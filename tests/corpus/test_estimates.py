@@ -9,8 +9,8 @@ import torch
 from separate.corpus.mixtures.estimates import (
     EstimateSettings,
     Teacher,
+    agreed_stems,
     estimate_songs,
-    sure_stems,
 )
 from separate.errors import DataError
 from separate.queries.vocabulary import STEMS
@@ -52,7 +52,7 @@ def tone(level=0.3, seconds=SECONDS):
 
 def test_stems_on_which_both_views_agree_sum_to_the_mixture():
     mixture = tone()
-    stems = sure_stems(mixture, Teacher(FakeModel(), "fake", "MIT"), EstimateSettings())
+    stems = agreed_stems(mixture, Teacher(FakeModel(), "fake", "MIT"), EstimateSettings())
     assert stems.shape == (4, 2, mixture.shape[1])
     np.testing.assert_allclose(stems.sum(0), mixture, atol=1e-6)
     np.testing.assert_allclose(stems[0, :, 500:-500], 0.5 * mixture[:, 500:-500], atol=1e-3)
@@ -62,9 +62,9 @@ def test_stems_on_which_both_views_agree_sum_to_the_mixture():
 
 def test_a_window_whose_views_differ_is_no_song():
     model = FakeModel(faster=(0.1, 0.7, 0.01, 0.19))
-    assert sure_stems(tone(), Teacher(model, "fake", "MIT"), EstimateSettings()) is None
+    assert agreed_stems(tone(), Teacher(model, "fake", "MIT"), EstimateSettings()) is None
     loose = EstimateSettings(agreement_db=3.0)
-    assert sure_stems(tone(), Teacher(model, "fake", "MIT"), loose) is not None
+    assert agreed_stems(tone(), Teacher(model, "fake", "MIT"), loose) is not None
 
 
 def test_a_teacher_of_another_rate_is_refused():

@@ -1,4 +1,4 @@
-"""What is measured in a window of a recording to say which sources sound in it.
+"""What is measured in a window of a recording to find which sources sound in it.
 
 In: stereo windows at 44.1 kHz. Out: for each label and window five numbers, `CLUES`.
 
@@ -36,7 +36,7 @@ CLUES = (
     "level_db",  # the estimate against the mixture, -60..0
     "peak_db",  # the loudest second of the estimate against the mixture, -60..10
 )
-# The classes of AudioSet that say that a label sounds.
+# The classes of AudioSet by which a label sounds.
 TAGS = {
     "vocals": (
         "Singing", "Choir", "Yodeling", "Chant", "Male singing", "Female singing",
@@ -135,10 +135,10 @@ class ClueFinder:
 
     def _tags(self, mono: np.ndarray) -> np.ndarray:
         """Tag `(n, time)` at 44.1 kHz; of two halves the likeliest: `(n, 527)`."""
-        heard = torch.from_numpy(resample(mono, SAMPLE_RATE, _TAGGER_RATE))
-        middle = heard.shape[1] // 2
-        halves = torch.cat([heard[:, :middle], heard[:, middle : 2 * middle]])
-        in_halves: Tensor = self._tagger.likelihoods(halves).unflatten(0, (2, len(heard)))
+        sounds = torch.from_numpy(resample(mono, SAMPLE_RATE, _TAGGER_RATE))
+        middle = sounds.shape[1] // 2
+        halves = torch.cat([sounds[:, :middle], sounds[:, middle : 2 * middle]])
+        in_halves: Tensor = self._tagger.likelihoods(halves).unflatten(0, (2, len(sounds)))
         found: np.ndarray = in_halves.amax(dim=0).float().numpy()
         return found
 

@@ -1,10 +1,10 @@
-"""Stems of recordings by a teacher, where it is sure of them: songs to train a student with.
+"""Stems of recordings by a teacher, where its views agree: songs to train a student with.
 
 In: a corpus of recordings and a model. Out: songs as `store` describes, one for each run of windows
 whose estimates can be trusted.
 
-A teacher separates each window as it is, and once more played faster. It is sure of a window where
-both views agree on every stem that is loud enough to matter; a stem that is too soft to matter goes
+A teacher separates each window as it is, and once more played faster. A window is kept where both
+views agree on every stem that is loud enough to matter; a stem that is too soft to matter goes
 to `other`, and so does what is left of the mixture, so that the stems sum to the recording.
 """
 
@@ -28,7 +28,7 @@ from separate.queries.vocabulary import STEMS
 
 @dataclass(frozen=True)
 class EstimateSettings:
-    """When a teacher is sure."""
+    """Which estimates are kept."""
 
     agreement_db: float = 12.0  # SDR of one view's stem against the mean of both
     audible_db: float = -30.0  # a stem so far below the mixture does not matter
@@ -90,7 +90,7 @@ def estimate_songs(
         corpora: That `build_mixtures` wrote.
         out: The folder of songs.
         teacher: Separates.
-        settings: When it is sure.
+        settings: Which estimates are kept.
         on_progress: Called with (recordings done, recordings).
 
     Raises:
@@ -151,11 +151,11 @@ def _runs(
     teacher: Teacher,
     settings: EstimateSettings,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield runs of neighbouring windows that the teacher is sure of: first sample, estimates."""
+    """Yield runs of neighbouring windows that are kept: first sample, estimates."""
     first, end, parts = 0, -1, list[np.ndarray]()
     for window in windows:
         stretch = np.ascontiguousarray(audio[window["start"] : window["stop"]].T, np.float32)
-        stems = sure_stems(stretch / 32768, teacher, settings)
+        stems = agreed_stems(stretch / 32768, teacher, settings)
         if parts and (stems is None or window["start"] != end):
             yield first, parts
             parts = []
@@ -167,7 +167,7 @@ def _runs(
         yield first, parts
 
 
-def sure_stems(
+def agreed_stems(
     mixture: np.ndarray, teacher: Teacher, settings: EstimateSettings
 ) -> np.ndarray | None:
     """Separate a window in two views.
@@ -175,7 +175,7 @@ def sure_stems(
     Args:
         mixture: float32 `(2, samples)` at 44.1 kHz.
         teacher: Separates.
-        settings: When it is sure.
+        settings: Which estimates are kept.
 
     Returns:
         The stems `(4, 2, samples)`, whose sum is the mixture, in the order of `STEMS`; None where

@@ -25,7 +25,7 @@ _SILENT_DB = -45.0  # and is silent below this,
 _SILENT_PEAK_DB = -35.0  # if its loudest second is below this as well
 _QUIET_DB = -50.0  # windows below hold nothing
 _VAGUE = {"other", "rest", "accompaniment", "music"}  # stems that may hold any instrument
-# Where these sound, the label is neither said to sound nor to be silent.
+# Where these sound, the label counts neither as sounding nor as silent.
 _KIN = {
     "synth": {"synth bass", "keys", "organ"},
     "strings": {"double bass", "full orchestra", "synth pad"},
@@ -158,7 +158,7 @@ def _some(rng: np.random.Generator, song: StemSong) -> list[str]:
 def states_of(
     mixture: np.ndarray, stems: dict[str, np.ndarray], song: StemSong
 ) -> np.ndarray | None:
-    """Say which labels sound in a window.
+    """Return which labels sound in a window.
 
     Args:
         mixture: `(2, samples)`.

@@ -50,8 +50,8 @@ class LabelRule:
 
     bias: float
     weights: tuple[float, ...]  # a clue each
-    sounds: float | None  # likelihood from which it surely sounds; None: never said
-    silent: float | None  # likelihood up to which it surely doesn't; None: never said
+    sounds: float | None  # likelihood from which it surely sounds; None: not used
+    silent: float | None  # likelihood up to which it surely doesn't; None: not used
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def fit_rule(known: Known) -> tuple[Rule, np.ndarray]:
         known: Measured windows.
 
     Returns:
-        The rule, and likelihoods `(n, labels)` of the known windows by rules that did not know
+        The rule, and likelihoods `(n, labels)` of the known windows by rules fitted without
         their songs.
     """
     folds = _folds(known)
@@ -188,7 +188,7 @@ def score(
     Args:
         states: `(n,)` of the windows.
         gets: `(n,)` bool: windows that get the label.
-        state: What the label says: `SOUNDS` or `SILENT`.
+        state: What the label stands for: `SOUNDS` or `SILENT`.
         prevalence: How often the label is true in the corpus that it is meant for.
         counted: `(n,)` bool: windows to look at.
 
@@ -227,10 +227,10 @@ def _thresholds(
 def _verdict(
     known: Known, states: np.ndarray, gets: np.ndarray, state: int, prevalence: float
 ) -> bool | None:
-    """Say whether a label is right often enough: in all songs, in real ones, in rendered ones.
+    """Return whether a label is right often enough: in all songs, in real ones, in rendered ones.
 
     Returns:
-        None where too few windows get the label to say.
+        None where too few windows get the label to judge by.
     """
     everything = np.ones_like(gets)
     kinds = ((everything, _LEAST_IN_ALL), (~known.rendered, _LEAST), (known.rendered, _LEAST))
@@ -250,7 +250,7 @@ def table(known: Known, likelihoods: np.ndarray, rule: Rule) -> str:
         rule: With the thresholds.
     """
     lines = [
-        "| label | says | threshold | real: precision | recall | windows"
+        "| label | state | threshold | real: precision | recall | windows"
         " | rendered: precision | recall | windows |",
         "|---|---|---|---|---|---|---|---|---|",
     ]

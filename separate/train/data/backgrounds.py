@@ -14,7 +14,7 @@ from torch import Tensor
 from separate.train.data.recordings import FAMILIES, Mixture, Window
 
 _LEVEL_DB = (-3.0, 6.0)  # of a background against the stems that are added
-_FAINT = 1e-4  # root mean square of stems that say nothing about the level
+_FAINT = 1e-4  # root mean square of stems too faint to set the level
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def load_mixtures(
     licences: Iterable[str] = ("free", "sharealike"),
     rule: Rule | None = None,
 ) -> tuple[Mixture, ...]:
-    """Map the recordings of some corpora, with what the rule says of each window.
+    """Map the recordings of some corpora, with the labels that the rule gives each window.
 
     Args:
         folders: That `build_mixtures` wrote.
@@ -116,7 +116,7 @@ def summarise(folder: Path) -> str:
     Hours are those of the windows; of a label those in which it surely sounds, and surely doesn't.
     """
     rows: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    said: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    hours_of: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     rule = load_rule()
     for path, info in descriptions(folder):
         if not info["windows"]:
@@ -131,11 +131,11 @@ def summarise(folder: Path) -> str:
             for length, labels in zip(seconds, rule.apply(values), strict=True):
                 for column, names in enumerate(labels):
                     for name in names:
-                        said[name][column] += length / 3600
+                        hours_of[name][column] += length / 3600
     rows[("all", "")] = [sum(row[column] for row in rows.values()) for column in range(3)]
     lines = [f"{'recordings of':24} {'licence':12} {'items':>7} {'hours':>8} {'GB':>7}"]
     for (name, licence), (items, hours, size) in rows.items():
         lines.append(f"{name:24} {licence:12} {items:7.0f} {hours:8.2f} {size:7.2f}")
     lines += ["", f"{'label (hours)':24} {'sounds':>12} {'is silent':>10}"]
-    lines += [f"{label:24} {a:12.2f} {b:10.2f}" for label, (a, b) in sorted(said.items())]
+    lines += [f"{label:24} {a:12.2f} {b:10.2f}" for label, (a, b) in sorted(hours_of.items())]
     return "\n".join(lines)
