@@ -15,9 +15,11 @@ from separate.backends.base import SourceModel
 from separate.backends.masking import open_model
 from separate.errors import InputError, QueryError, SettingsError
 from separate.memory import release_memory
+from separate.queries.combination import Combination
 from separate.queries.encoders import load_encoder
+from separate.queries.grammar import split_queries
 from separate.queries.presence import PresenceMeter
-from separate.queries.query import Query, as_query
+from separate.queries.query import Query, parse_query
 from separate.settings import Settings
 from separate.stream import Grid, StreamBlock, separate_stream
 
@@ -151,9 +153,10 @@ class SeparationStream:
         self._models = separator.models
         self._settings = separator.settings
         self._windows = 0
-        encoder = separator._encoder
-        self._prepared = [model.prepare(queries) for model in self._models]
-        self._meter = PresenceMeter(encoder, queries, separator.sample_rate)
+        self._combination = Combination(queries)
+        sources = self._combination.sources
+        self._prepared = [model.prepare(sources) for model in self._models] if sources else []
+        self._meter = PresenceMeter(separator._encoder, sources, separator.sample_rate)
         self._blocks = separate_stream(
             blocks,
             sample_rate,
@@ -167,23 +170,32 @@ class SeparationStream:
 
     def __iter__(self) -> Iterator[StreamBlock]:
         """Yield the blocks in order."""
-        return self._blocks
+        return self._blocks if self._combination.is_plain else map(self._combined, self._blocks)
 
     @property
     def presence(self) -> dict[str, float]:
         """How likely each query's source is in what has been separated so far, 0..1."""
-        return dict(zip(self.names, self._meter.result(), strict=True))
+        found = self._combination.presence(self._meter.result())
+        return dict(zip(self.names, found, strict=True))
 
     @property
     def ways(self) -> dict[str, str]:
         """Which way each query went, where a model has several."""
         found: dict[str, str] = {}
-        for model, prepared in zip(self._models, self._prepared, strict=True):
+        for model, prepared in zip(self._models, self._prepared, strict=False):
             found.update(model.ways(prepared))
         return found
 
+    def _combined(self, block: StreamBlock) -> StreamBlock:
+        """Turn estimates of single sources into those of the queries."""
+        estimates = self._combination.estimates(block.mixture, block.estimates)
+        residual = self._combination.residual(block.estimates, block.residual)
+        return StreamBlock(estimates, residual, block.mixture)
+
     def _separate_window(self, window: np.ndarray) -> np.ndarray:
-        """Map `(channels, n)` to `(stems + 1, channels, n)`, channels taken in pairs."""
+        """Map `(channels, n)` to `(sources + 1, channels, n)`, channels taken in pairs."""
+        if not self._combination.sources:
+            return np.zeros((1, *window.shape), np.float32)
         pairs = [self._separate_pair(window[i : i + 2]) for i in range(0, window.shape[0], 2)]
         return pairs[0] if len(pairs) == 1 else np.concatenate(pairs, axis=1)
 
@@ -220,7 +232,9 @@ def _shifted(model: SourceModel, stereo: Tensor, prepared: object, shifts: int) 
 
 def check_queries(queries: Sequence[str | Query]) -> list[Query]:
     """Parse queries; refuse none at all and one name given twice."""
-    parsed = [as_query(query) for query in queries]
+    parsed = []
+    for query in queries:
+        parsed += map(parse_query, split_queries(query)) if isinstance(query, str) else [query]
     if not parsed:
         raise QueryError("no query: say what to take out, for example -q drums")
     names = [query.name for query in parsed]

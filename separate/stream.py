@@ -45,6 +45,7 @@ class StreamBlock:
 
     estimates: np.ndarray  # float32 (stems, channels, time)
     residual: np.ndarray  # float32 (channels, time)
+    mixture: np.ndarray  # float32 (channels, time)
 
 
 def overlap_add(
@@ -188,7 +189,9 @@ def separate_stream(
 def _block(result: np.ndarray, inputs: deque[np.ndarray]) -> StreamBlock:
     mixture = take_samples(inputs, result.shape[-1], channels=result.shape[1])
     return StreamBlock(
-        result[:-1, :, : mixture.shape[-1]], mixture - result[-1, :, : mixture.shape[-1]]
+        result[:-1, :, : mixture.shape[-1]],
+        mixture - result[-1, :, : mixture.shape[-1]],
+        mixture,
     )
 
 

@@ -26,6 +26,7 @@ from separate.errors import (
     one_line,
 )
 from separate.files import sha256_of
+from separate.queries.grammar import split_queries
 from separate.queries.query import Query, parse_query
 from separate.queries.vocabulary import STEMS
 from separate.settings import RESIDUAL, Settings
@@ -103,6 +104,8 @@ def make_task(
         QueryError: A query is empty or too long, or a weight is out of its range.
         InputError: An example is missing.
     """
+    texts = [part for text in texts for part in split_queries(text)]
+    exclude = [part for text in exclude for part in split_queries(text)]
     _check_combination(texts, stems, two_stems, like, (*exclude, *map(str, unlike)))
     for flag, paths in (("--like", like), ("--not-like", unlike)):
         for path in paths:
@@ -170,6 +173,7 @@ def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
                 "unlike": unlike,
                 "words": query.words,
                 "firmness": query.firmness,
+                **({"meaning": query.meaning} if query.is_read else {}),
             }
         )
     return data
@@ -282,11 +286,16 @@ def _warnings(outputs: OutputSet, presence: Mapping[str, float], task: Task) -> 
         )
     if outputs.gain != 1.0:
         lines.append(f"all outputs were multiplied by {outputs.gain:.4f} so that nothing clips")
-    lines.extend(
-        f"{name!r} was not found here (presence {value:.2f})"
-        for name, value in presence.items()
-        if value < NOT_FOUND_PRESENCE
-    )
+    for query in task.queries:
+        value = presence.get(query.name, 1.0)
+        if value < NOT_FOUND_PRESENCE and query.is_rest:
+            named = " and ".join(source.name for source in query.sources)
+            lines.append(
+                f"{named!r} was not found here (presence {value:.2f}):"
+                f" {query.name!r} is nearly the whole recording"
+            )
+        elif value < NOT_FOUND_PRESENCE:
+            lines.append(f"{query.name!r} was not found here (presence {value:.2f})")
     return lines
 
 

@@ -137,6 +137,7 @@ def _run(given: "Given", settings: "Settings", asked: dict[str, Any], *, json: b
     from separate.batch.separation import run_batch
     from separate.batch.task import make_task
     from separate.cli.screen import show_batch
+    from separate.queries.query import readings
 
     task = make_task(given.folder, settings, **asked)
 
@@ -145,7 +146,7 @@ def _run(given: "Given", settings: "Settings", asked: dict[str, Any], *, json: b
             given.inputs, task, **given.how, on_progress=on_progress, on_record=on_record
         )
 
-    show_batch(work, "separating", given.out, json=json)
+    show_batch(work, "separating", given.out, json=json, remark=readings(task.queries))
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ _NEGATIVE_WORD = re.compile(r"(?:^|\s)(?:no|not|without|except|minus|remove)(?:\
 class Meaning:
     """What a phrase asks for: the sum of some sources, or all that they are not."""
 
-    sources: tuple[str, ...]  # phrases for the query encoder; none: the whole recording
+    sources: tuple[str, ...]  # phrases for the query encoder; the rest of none is everything
     left_out: tuple[str, ...] = ()  # phrases for what is removed from the sources
     is_rest: bool = False  # the result is the recording without the sources
 
@@ -171,7 +171,7 @@ def _rest(key: str, text: str, *patterns: re.Pattern[str]) -> Meaning | None:
     if re.search(r"\s(?:but|yet)\s", what):
         raise _two_ways(text)
     inner = _read(_plural(what), text)
-    if inner.is_rest or inner.left_out or not inner.sources:
+    if inner.is_rest or inner.left_out:
         raise _two_ways(text)
     return Meaning(inner.sources, is_rest=True)
 
@@ -180,10 +180,8 @@ def _without(wanted: str, left_out: str, text: str) -> Meaning:
     """Read "X without Y"; of everything the rest of Y."""
     whole = _read(wanted, text)
     parts = _read(re.sub(r"\s+(?:or|nor)\s+", " and ", left_out), text)
-    if parts.is_rest or parts.left_out or whole.left_out or not parts.sources:
+    if parts.is_rest or parts.left_out or whole.left_out:
         raise _two_ways(text)
-    if not whole.sources:
-        return Meaning(parts.sources, is_rest=True)
     if whole.is_rest:
         return Meaning(_distinct((*whole.sources, *parts.sources)), is_rest=True)
     return Meaning(whole.sources, parts.sources)
@@ -194,7 +192,7 @@ def _sum(parts: list[str], text: str) -> Meaning:
     if not all(parts):
         raise QueryError(f"{text!r}: nothing stands at one side of 'and'; write 'drums and bass'")
     read = [_read(part, text) for part in parts]
-    if any(meaning.is_rest or meaning.left_out or not meaning.sources for meaning in read):
+    if any(meaning.is_rest or meaning.left_out for meaning in read):
         raise _two_ways(text)
     return Meaning(_distinct(source for meaning in read for source in meaning.sources))
 
@@ -244,4 +242,4 @@ def _idiom(said: str) -> Meaning:
     """Read the right side of an idiom: "everything", sources, or "everything but" sources."""
     named = said.removeprefix("everything but ")
     sources = () if said == "everything" else tuple(named.split(" and "))
-    return Meaning(sources, is_rest=named != said)
+    return Meaning(sources, is_rest=said.startswith("everything"))

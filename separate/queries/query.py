@@ -15,6 +15,7 @@ from separate.audio.read import AudioReader
 from separate.errors import QueryError
 from separate.queries import vocabulary
 from separate.queries.base import Encoder
+from separate.queries.grammar import Meaning, parse_meaning
 
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25
@@ -37,6 +38,25 @@ class Query:
     unlike: tuple[Path, ...] = ()  # files that sound like what is not meant
     words: float = 0.5  # weight of the phrases, 0..1, where there are examples too
     firmness: float = 1.0  # how firmly what is not meant is taken out, 0..10
+    sources: tuple["Query", ...] = ()  # single sources that are summed, instead of all above
+    is_rest: bool = False  # the result is the mixture without the sources
+
+    @property
+    def singles(self) -> tuple["Query", ...]:
+        """The single sources that a model separates for this query."""
+        return self.sources if self.sources or self.is_rest else (self,)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the grammar read more from its words than the name of one source."""
+        return bool(self.sources) or self.is_rest or (bool(self.text) and self.text != (self.name,))
+
+    @property
+    def meaning(self) -> str:
+        """What it asks for, in words that the grammar reads back; of one source its name."""
+        if self.is_rest or self.sources:
+            return str(Meaning(tuple(source.name for source in self.sources), (), self.is_rest))
+        return str(Meaning(self.text, self.exclude)) if self.text else self.name
 
     def __post_init__(self) -> None:
         """Check the weights.
@@ -62,7 +82,7 @@ def parse_query(
     words: float = 0.5,
     firmness: float = 1.0,
 ) -> Query:
-    """Make a query of what a user gave.
+    """Make a query of what a user gave; the words are read by the grammar.
 
     Args:
         text: Phrase for the source; may be empty if there are examples.
@@ -73,26 +93,41 @@ def parse_query(
         firmness: How firmly what is not meant is taken out, 0..10.
 
     Raises:
-        QueryError: Neither words nor examples, an empty exclusion, over 1,000 characters, or a
-            weight out of its range.
+        QueryError: Neither words nor examples, words that can't be read, an empty exclusion, over
+            1,000 characters, or a weight out of its range.
     """
     phrase = " ".join(text.split())
-    unwanted = tuple(" ".join(part.split()) for part in exclude)
-    paths = tuple(Path(path) for path in like)
+    paths, others = tuple(map(Path, like)), tuple(map(Path, unlike))
     if not phrase and not paths:
         raise QueryError("the query is empty; say what to separate, for example 'drums'")
-    if any(not part for part in unwanted):
+    given = tuple(" ".join(part.split()) for part in exclude)
+    if any(not part for part in given):
         raise QueryError("the phrase to exclude is empty; say what is not meant, or leave it out")
-    if max(map(len, (phrase, *unwanted))) > LONGEST_TEXT:
+    if max(map(len, (phrase, *given))) > LONGEST_TEXT:
         raise QueryError(f"the query is longer than {LONGEST_TEXT} characters; shorten it")
-    name = phrase or f"like {paths[0].stem}"
-    others = tuple(Path(path) for path in unlike)
-    return Query(name, (phrase,) if phrase else (), paths, unwanted, others, words, firmness)
+    meaning = parse_meaning(phrase) if phrase else Meaning(())
+    unwanted = tuple(dict.fromkeys((*given, *meaning.left_out)))
+    if not phrase or (len(meaning.sources) == 1 and not meaning.is_rest):
+        name = phrase or f"like {paths[0].stem}"
+        return Query(name, meaning.sources, paths, unwanted, others, words, firmness)
+    if paths or (others and meaning.is_rest):
+        raise QueryError(
+            f"{phrase!r} means {meaning}: an example goes with the name of one source, or alone"
+        )
+    if meaning.is_rest:  # what is not wanted either
+        sources = tuple(Query(source, (source,)) for source in (*meaning.sources, *unwanted))
+    else:
+        sources = tuple(
+            Query(source, (source,), (), unwanted, others, words, firmness)
+            for source in meaning.sources
+        )
+    return Query(phrase, sources=sources, is_rest=meaning.is_rest)
 
 
-def as_query(query: str | Query) -> Query:
-    """Return `query` itself, or the query that a plain phrase makes."""
-    return query if isinstance(query, Query) else parse_query(query)
+def readings(queries: Sequence[Query]) -> str:
+    """Say in one line how queries were read that are more than the name of one source."""
+    read = (f"{query.name!r} is read as: {query.meaning}" for query in queries if query.is_read)
+    return "; ".join(read)
 
 
 def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:

@@ -64,7 +64,7 @@ class FakeStream:
                     os._exit(9)
                 gain = 4.0 if "loud" in self._names else 0.5
                 estimates = np.stack([part * gain / (i + 1) for i in range(len(self._names))])
-                yield StreamBlock(estimates, part - part * gain)
+                yield StreamBlock(estimates, part - part * gain, part)
                 if self._on_progress is not None:
                     self._on_progress(done)
 

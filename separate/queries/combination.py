@@ -1,0 +1,82 @@
+"""Queries that are sums of sources, or all that is not these: from the sources' estimates.
+
+A model separates single sources. "drums and bass" is the sum of two estimates, "everything but
+vocals" the mixture without one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from separate.queries.query import Query
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One query over the single sources."""
+
+    sources: tuple[int, ...]  # indices of its sources
+    is_rest: bool  # it is the mixture without them
+
+
+class Combination:
+    """Maps estimates of single sources to those of queries."""
+
+    def __init__(self, queries: Sequence[Query]) -> None:
+        """List the single sources of all queries, each once.
+
+        Args:
+            queries: What the user asks for.
+        """
+        found: dict[Query, int] = {}
+        rows = []
+        for query in queries:
+            indices = tuple(found.setdefault(source, len(found)) for source in query.singles)
+            rows.append(_Row(indices, query.is_rest))
+        self._rows = rows
+        self.sources = tuple(found)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each query is one source."""
+        return all(not row.is_rest and row.sources == (i,) for i, row in enumerate(self._rows))
+
+    def estimates(self, mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+        """Return the queries' estimates `(queries, channels, time)`.
+
+        Args:
+            mixture: `(channels, time)`.
+            sources: Estimates of the single sources `(sources, channels, time)`.
+        """
+        result = np.zeros((len(self._rows), *mixture.shape), np.float32)
+        for estimate, row in zip(result, self._rows, strict=True):
+            for index in row.sources:
+                estimate += sources[index]
+            if row.is_rest:
+                np.subtract(mixture, estimate, out=estimate)
+        return result
+
+    def residual(self, sources: np.ndarray, residual: np.ndarray) -> np.ndarray:
+        """Return what no query asks for `(channels, time)`.
+
+        Args:
+            sources: Estimates of the single sources `(sources, channels, time)`.
+            residual: What none of the single sources is `(channels, time)`.
+        """
+        rests = [set(row.sources) for row in self._rows if row.is_rest]
+        if not rests:
+            return residual
+        asked = {index for row in self._rows if not row.is_rest for index in row.sources}
+        left: np.ndarray = np.zeros_like(residual)
+        for index in set.intersection(*rests) - asked:
+            left += sources[index]
+        return left
+
+    def presence(self, sources: Sequence[float]) -> list[float]:
+        """Return each query's presence, 0..1: that of its likeliest source; of all else 1.
+
+        Args:
+            sources: Presence of the single sources.
+        """
+        return [max((sources[index] for index in row.sources), default=1.0) for row in self._rows]
