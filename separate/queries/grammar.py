@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from separate.errors import QueryError
-from separate.queries import vocabulary
+from separate.queries.words import captions, english
 
 _LEAD_INS = re.compile(
     r"^(?:please\s+|(?:i|we)\s+(?:only\s+|just\s+)?(?:want|need)\s+(?:to\s+(?:hear|get)\s+)?"
@@ -52,6 +52,13 @@ _LEFT_OUT = re.compile(
 _SUM = re.compile(
     r"\s*(?:\s(?:and|plus|with|together\s+with|along\s+with|as\s+well\s+as)\s|[+&])\s*"
 )
+_REST_ELSEWHERE = re.compile(
+    r"^(?:(?:ohne|kein|keine|keinen|sin|pas\s+de|sem|senza|zonder|geen|bez|alles\s+außer|todo\s+menos"
+    r"|tout\s+sauf|tutto\s+tranne|tudo\s+menos|alles\s+behalve|wszystko\s+oprócz)\s+"
+    r"|[无無]|没有|沒有|去掉|去除|移除)(?P<what>.+)$"
+    r"|^(?P<what_ja>.+?)(?:なし|抜き|以外)$"
+)
+_SUM_ELSEWHERE = re.compile(r"\s+(?:und|y|e|et|ed|en|i|oraz)\s+|と|和")
 _CHOICE = re.compile(r"\s(?:or|/|vs\.?|versus)\s")
 _NEGATIVE_WORD = re.compile(r"(?:^|\s)(?:no|not|without|except|minus|remove)(?:\s|$)")
 
@@ -89,9 +96,9 @@ def split_queries(text: str) -> list[str]:
         QueryError: Nothing stands before, between or behind the commas.
     """
     whole = " ".join(text.split())
-    if whole.casefold() in _known_with_commas():
+    if whole.casefold() in captions():
         return [whole]
-    parts = [part.strip() for part in re.split(r"[,;]", whole)]
+    parts = [part.strip() for part in re.split(r"[,;、，；]", whole)]  # noqa: RUF001
     parts = [re.sub(r"^(?:and|&)\s+", "", part, flags=re.IGNORECASE) for part in parts]
     if len(parts) > 1 and not all(parts):
         raise QueryError(f"{whole!r}: nothing stands at one side of a comma; write 'drums, bass'")
@@ -129,7 +136,7 @@ def _read(key: str, text: str) -> Meaning:
         )
     if (rest := _rest(key, text, _REST_OF, _TAKEN_OUT)) is not None:
         return rest
-    if key in _known():
+    if key in captions():
         return Meaning((key,))
     if (rest := _rest(key, text, _REST_SUFFIX)) is not None:
         return rest
@@ -154,7 +161,7 @@ def _read(key: str, text: str) -> Meaning:
         return _sum(parts, text)
     if _NEGATIVE_WORD.search(key):
         raise _two_ways(text)
-    return Meaning((key,))
+    return _elsewhere(key, text) or Meaning((english(key),))
 
 
 def _rest(key: str, text: str, *patterns: re.Pattern[str]) -> Meaning | None:
@@ -164,7 +171,7 @@ def _rest(key: str, text: str, *patterns: re.Pattern[str]) -> Meaning | None:
     if match is None:
         return None
     named = {match["what"], f"{match['what']}s"}
-    if patterns == (_REST_SUFFIX,) and bare.endswith("less") and not named & _known():
+    if patterns == (_REST_SUFFIX,) and bare.endswith("less") and not named & captions():
         return None  # "restless", "wireless"
     what = re.sub(r"\s+(?:or|nor)\s+", " and ", match["what"].strip(" -"))
     what = re.sub(r"\s+from\s+(?:the|this|my)\s+\w+$", "", what)
@@ -174,6 +181,17 @@ def _rest(key: str, text: str, *patterns: re.Pattern[str]) -> Meaning | None:
     if inner.is_rest or inner.left_out:
         raise _two_ways(text)
     return Meaning(inner.sources, is_rest=True)
+
+
+def _elsewhere(key: str, text: str) -> Meaning | None:
+    """Read negations and sums of other languages, where what they join is known."""
+    if (match := _REST_ELSEWHERE.match(key)) is not None:
+        inner = _read((match["what"] or match["what_ja"]).strip(), text)
+        return Meaning(inner.sources, is_rest=True) if inner.is_plain else None
+    parts = _SUM_ELSEWHERE.split(key)
+    if len(parts) > 1 and all(part and english(part) in captions() for part in parts):
+        return _sum(parts, text)
+    return None
 
 
 def _without(wanted: str, left_out: str, text: str) -> Meaning:
@@ -206,24 +224,11 @@ def _two_ways(text: str) -> QueryError:
 
 def _plural(word: str) -> str:
     """Return the known spelling of a stem in "drum-free" or "vocal removed"."""
-    return f"{word}s" if word not in _known() and f"{word}s" in _known() else word
+    return f"{word}s" if word not in captions() and f"{word}s" in captions() else word
 
 
 def _distinct(phrases: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrases))
-
-
-@lru_cache(maxsize=1)
-def _known() -> frozenset[str]:
-    """Captions and class names that hold a word of the grammar and mean one source all the same."""
-    captions = {caption for label in vocabulary.labels().values() for caption in label.captions}
-    classes = {name.casefold() for name in vocabulary.audioset_classes()}
-    return frozenset(captions | classes | {name.split(" (")[0] for name in classes})
-
-
-@lru_cache(maxsize=1)
-def _known_with_commas() -> frozenset[str]:
-    return frozenset(name for name in _known() if "," in name)
 
 
 @lru_cache(maxsize=1)

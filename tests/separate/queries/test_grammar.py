@@ -1,5 +1,6 @@
 """What a query means: a table of phrases that anybody can extend."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from separate.errors import QueryError
 from separate.queries.grammar import Meaning, parse_meaning, split_queries
 from separate.queries.vocabulary import labels
+from separate.queries.words import LANGUAGES, unknown
 
 TABLE = Path(__file__).parents[2] / "data" / "phrases.txt"
 
@@ -21,7 +23,7 @@ def test_phrases_mean_what_they_say(phrase: str, meaning: str) -> None:
     if meaning != "?":
         assert str(parse_meaning(phrase)) == meaning
         return
-    with pytest.raises(QueryError, match=r"write|say what"):
+    with pytest.raises(QueryError, match=r"write|say |did you mean"):
         parse_meaning(phrase)
 
 
@@ -53,3 +55,29 @@ def test_commas_separate_queries_but_not_inside_a_class_name() -> None:
     for text in ("drums,,bass", ", drums", "drums,"):
         with pytest.raises(QueryError, match="side of a comma"):
             split_queries(text)
+
+
+def test_all_labels_have_names_in_all_languages() -> None:
+    for line in (files("separate.queries") / "languages.txt").read_text("utf-8").splitlines()[1:]:
+        label, *columns = (part.strip() for part in line.split("|"))
+        assert label in labels() and len(columns) == len(LANGUAGES) and all(columns), line
+        for name in (name.strip() for column in columns for name in column.split(";")):
+            try:
+                meaning = parse_meaning(name)
+            except QueryError as error:
+                assert "means" in str(error), f"{name}: {error}"  # it means two labels
+                continue
+            assert (
+                not meaning.sources
+                or labels_of(meaning) & {label, name.casefold()}
+                or (meaning.is_rest and label in ("accompaniment", "music"))
+            ), f"{name} ({label}) is read as {meaning}"
+
+
+def labels_of(meaning: Meaning) -> set[str]:
+    return {source.casefold() for source in meaning.sources}
+
+
+def test_unknown_words_are_told() -> None:
+    assert unknown("the sound of rain") == [] and unknown("drums") == []
+    assert unknown("shamisen solo") == ["shamisen"] and unknown("скрипка") == ["скрипка"]
