@@ -27,7 +27,7 @@ from separate.errors import (
 )
 from separate.files import sha256_of
 from separate.queries.grammar import split_queries
-from separate.queries.query import Query, parse_query
+from separate.queries.query import Query, parse_query, unknown_words
 from separate.queries.vocabulary import STEMS
 from separate.settings import RESIDUAL, Settings
 
@@ -286,6 +286,8 @@ def _warnings(outputs: OutputSet, presence: Mapping[str, float], task: Task) -> 
         )
     if outputs.gain != 1.0:
         lines.append(f"all outputs were multiplied by {outputs.gain:.4f} so that nothing clips")
+    if task.settings.query_net in (None, "embedded"):
+        lines += unknown_words(task.queries)
     for query in task.queries:
         value = presence.get(query.name, 1.0)
         if value < NOT_FOUND_PRESENCE and query.is_rest:

@@ -16,6 +16,7 @@ from separate.errors import QueryError
 from separate.queries import vocabulary
 from separate.queries.base import Encoder
 from separate.queries.grammar import Meaning, parse_meaning
+from separate.queries.words import unknown
 
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25
@@ -125,9 +126,20 @@ def parse_query(
 
 
 def readings(queries: Sequence[Query]) -> str:
-    """Say in one line how queries were read that are more than the name of one source."""
-    read = (f"{query.name!r} is read as: {query.meaning}" for query in queries if query.is_read)
-    return "; ".join(read)
+    """Say in one line how queries were read, and which words of them are not known."""
+    lines = [f"{query.name!r} is read as: {query.meaning}" for query in queries if query.is_read]
+    return "; ".join([*lines, *unknown_words(queries)])
+
+
+def unknown_words(queries: Sequence[Query]) -> list[str]:
+    """Return a line for each query with words that the encoder knows only by their letters."""
+    texts = {query: " ".join(text for single in query.singles for text in single.text)
+             for query in queries}  # fmt: skip
+    return [
+        f"{', '.join(map(repr, words))} in {query.name!r} is not known: English is understood best"
+        for query, text in texts.items()
+        if (words := unknown(text))
+    ]
 
 
 def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:

@@ -18,7 +18,7 @@ LANGUAGES = (
 )  # fmt: skip
 _RESEMBLES = 80.0  # a ratio of rapidfuzz, 0 to 100
 _SHORTEST = 3  # letters of a word that is looked up
-_ENGLISH = frozenset({"chat", "vent", "pas", "stem", "tons", "bel", "kip", "bois", "rest", "tom"})
+_ENGLISH = frozenset({"chat", "vent", "pas", "stem", "tons", "rest", "tom"})
 _ARTICLES = re.compile(
     r"^(?:(?:der|die|das|den|dem|ein|eine|el|la|los|las|lo|un|una|le|les|une|il|gli|i|o|os|as|um"
     r"|uma|de|het|een)\s+|l['’])"  # noqa: RUF001 - the typographic apostrophe

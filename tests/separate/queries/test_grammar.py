@@ -65,7 +65,7 @@ def test_all_labels_have_names_in_all_languages() -> None:
             try:
                 meaning = parse_meaning(name)
             except QueryError as error:
-                assert "means" in str(error), f"{name}: {error}"  # it means two labels
+                assert "means" in str(error), f"{name}: {error}"  # two labels
                 continue
             assert (
                 not meaning.sources
