@@ -16,7 +16,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 from separate.errors import QueryError
-from separate.queries.words import captions, english
+from separate.queries.words import captions, english, translated
 
 _LEAD_INS = re.compile(
     r"^(?:please\s+|(?:i|we)\s+(?:only\s+|just\s+)?(?:want|need)\s+(?:to\s+(?:hear|get)\s+)?"
@@ -185,6 +185,8 @@ def _rest(key: str, text: str, *patterns: re.Pattern[str]) -> Meaning | None:
 
 def _elsewhere(key: str, text: str) -> Meaning | None:
     """Read negations and sums of other languages, where what they join is known."""
+    if translated(key):
+        return None
     if (match := _REST_ELSEWHERE.match(key)) is not None:
         inner = _read((match["what"] or match["what_ja"]).strip(), text)
         return Meaning(inner.sources, is_rest=True) if inner.is_plain else None

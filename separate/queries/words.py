@@ -25,6 +25,25 @@ _ARTICLES = re.compile(
 )
 
 
+def translated(phrase: str) -> str | None:
+    """Return the label that a name in another language stands for; None if there is none.
+
+    Args:
+        phrase: In lower case, without grammar.
+
+    Raises:
+        QueryError: It means two labels.
+    """
+    for key in dict.fromkeys((phrase, _ARTICLES.sub("", phrase))):
+        meant = _translations().get(_folded(key), ()) if key not in _ENGLISH else ()
+        if len(meant) > 1:
+            either = " or ".join(repr(name) for name in meant)
+            raise QueryError(f"{phrase!r}: means {either}; say which in English")
+        if meant:
+            return meant[0]
+    return None
+
+
 def english(phrase: str) -> str:
     """Return the label that a name in another language stands for, else the phrase itself.
 
@@ -36,15 +55,9 @@ def english(phrase: str) -> str:
     """
     if phrase in captions():
         return phrase
-    plain = _ARTICLES.sub("", phrase)
-    for key in dict.fromkeys((phrase, plain)):
-        meant = _translations().get(_folded(key), ()) if key not in _ENGLISH else ()
-        if len(meant) > 1:
-            either = " or ".join(repr(name) for name in meant)
-            raise QueryError(f"{phrase!r}: means {either}; say which in English")
-        if meant:
-            return meant[0]
-    if unknown(phrase) and (near := _resembling(plain)):
+    if (label := translated(phrase)) is not None:
+        return label
+    if unknown(phrase) and (near := _resembling(_ARTICLES.sub("", phrase))):
         raise QueryError(f"{phrase!r}: is not known; did you mean {near!r}?")
     return phrase
 
