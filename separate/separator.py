@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separate.backends.base import SourceModel
+from separate.backends.base import SourceModel, Sums
 from separate.backends.masking import open_model
 from separate.errors import InputError, QueryError, SettingsError
 from separate.memory import release_memory
@@ -193,14 +193,16 @@ class SeparationStream:
         return StreamBlock(estimates, residual, block.mixture)
 
     def _separate_window(self, window: np.ndarray) -> np.ndarray:
-        """Map `(channels, n)` to `(sources + 1, channels, n)`, channels taken in pairs."""
+        """Map `(channels, n)` to `(sources + sums + 1, channels, n)`, channels taken in pairs."""
         if not self._combination.sources:
             return np.zeros((1, *window.shape), np.float32)
         pairs = [self._separate_pair(window[i : i + 2]) for i in range(0, window.shape[0], 2)]
         return pairs[0] if len(pairs) == 1 else np.concatenate(pairs, axis=1)
 
     def _listen(self, window: np.ndarray, result: np.ndarray) -> None:
-        self._meter.update(window, result[:, :2])  # of many channels the first pair
+        sources = len(self._combination.sources)
+        heard = result if len(result) == sources + 1 else result[[*range(sources), -1]]
+        self._meter.update(window, heard[:, :2])  # of many channels the first pair
         self._windows += 1
         if self._windows % _WINDOWS_KEPT == 0:
             release_memory()
@@ -208,9 +210,10 @@ class SeparationStream:
     def _separate_pair(self, pair: np.ndarray) -> np.ndarray:
         stereo = torch.from_numpy(np.array(np.broadcast_to(pair, (2, pair.shape[1]))))
         total: Tensor | None = None
+        sums = self._combination.sums
         with torch.inference_mode():
             for model, prepared in zip(self._models, self._prepared, strict=True):
-                result = _shifted(model, stereo, prepared, self._settings.shifts)
+                result = _shifted(model, stereo, prepared, sums, self._settings.shifts)
                 total = result if total is None else total + result
             assert total is not None
             if len(self._models) > 1:
@@ -220,13 +223,15 @@ class SeparationStream:
         return total.cpu().numpy()
 
 
-def _shifted(model: SourceModel, stereo: Tensor, prepared: object, shifts: int) -> Tensor:
+def _shifted(
+    model: SourceModel, stereo: Tensor, prepared: object, sums: Sums, shifts: int
+) -> Tensor:
     """Average a window's result over `shifts` further positions of the transform's frames."""
-    total = model.separate(stereo, prepared)
+    total = model.separate(stereo, prepared, sums)
     for index in range(1, shifts + 1):
         lead = index * model.hop_samples // (shifts + 1)
         moved = torch.nn.functional.pad(stereo, (lead, 0))
-        total = total + model.separate(moved, prepared)[..., lead:]
+        total = total + model.separate(moved, prepared, sums)[..., lead:]
     return total / (shifts + 1) if shifts else total
 
 

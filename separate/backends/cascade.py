@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from separate.backends.base import SourceModel
+from separate.backends.base import SourceModel, Sums, with_sums
 from separate.errors import SettingsError
 from separate.queries import vocabulary
 from separate.queries.base import Encoder
@@ -60,6 +60,13 @@ class Plan:
     stems: tuple[str, ...]  # that are needed
     prepared: Any  # those stems, for their model
     groups: dict[str | None, _Group]  # by stem; None: from the mixture
+
+    def distinct(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the queries of a sum without those that are the same stem again."""
+        whole = {self.ways[i].stem: i for i in indices if self.ways[i].is_whole}
+        return tuple(
+            i for i in indices if not self.ways[i].is_whole or whole[self.ways[i].stem] == i
+        )
 
 
 def route(query: Query, stems: Sequence[str], encoder: Encoder) -> Way:
@@ -139,9 +146,10 @@ class CascadeModel:
             self._query_model = model
         return self._query_model
 
-    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
+    def separate(self, stereo: Tensor, prepared: Any, sums: Sums = ()) -> Tensor:
         """See `SourceModel`; the claim is the sum of what is taken of each stem and beside them."""
         plan: Plan = prepared
+        sums = [plan.distinct(indices) for indices in sums]
         waves: dict[str | None, Tensor] = {None: stereo}
         if plan.stems:
             found = self.source.separate(stereo, plan.prepared)
@@ -158,8 +166,9 @@ class CascadeModel:
         if self._share and len(stems) > 1:  # the last is what the others leave
             rest = stereo.to(stems[0].device)
             stems[-1] = rest - torch.stack(stems[:-1]).sum(dim=0)
-            return torch.stack([*stems, rest])
-        return torch.stack([*stems, torch.stack(list(claims.values())).sum(dim=0)])
+            return with_sums(torch.stack([*stems, rest]), sums)
+        claim = torch.stack(list(claims.values())).sum(dim=0)
+        return with_sums(torch.stack([*stems, claim]), sums)
 
     def ways(self, prepared: Any) -> dict[str, str]:
         """Say in words which way each query went."""

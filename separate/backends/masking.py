@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from separate.backends.base import SourceModel
+from separate.backends.base import SourceModel, Sums, with_sums
 from separate.backends.cascade import CascadeModel, StemSource
 from separate.backends.exclusion import Mask, without
 from separate.backends.stems import WaveformStems
@@ -116,8 +116,8 @@ class MaskModel(ABC):
         samples = self.stft.samples(frames)
         return Grid(samples, int(samples * overlap))
 
-    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
-        """See `SourceModel`."""
+    def separate(self, stereo: Tensor, prepared: Any, sums: Sums = ()) -> Tensor:
+        """See `SourceModel`; the mask of a sum is that of its masks, and at most 1."""
         length = stereo.shape[-1]
         frames = math.ceil((length / self.hop_samples + 1) / FRAME_MULTIPLE) * FRAME_MULTIPLE
         padding = self.stft.samples(frames) - length
@@ -128,18 +128,20 @@ class MaskModel(ABC):
         claims = self.claims(prepared)
         sure = [query.is_rest or claim for query, claim in zip(prepared, claims, strict=True)]
         doubts = any(query.is_rest for query in prepared)
-        count = len(masks) - 1 if shared else len(masks) + (len(masks) > 1)
+        limited = () if shared else sums
+        count = len(masks) - 1 if shared else len(masks) + len(sums) + (len(masks) > 1)
         inverses = [InverseStft(frames, self.stft) for _ in range(count)]
         for start in range(0, frames, _BLOCK_FRAMES):
             some = slice(start, start + _BLOCK_FRAMES)
             parts = [mask(some) for mask in masks]
             if shared and doubts:
                 parts = doubted(parts, sure)
-            parts = _shares(parts, claims) if shared else _with_claim(parts)
+            summed = [reduce(torch.add, [parts[i] for i in some]).clamp(max=1) for some in limited]
+            parts = _shares(parts, claims) if shared else _with_claim(parts, summed)
             for inverse, part in zip(inverses, parts, strict=True):
                 inverse.add(apply_mask(part, spectrum[..., some]))
         stereo = stereo.to(self.device)
-        outputs = stereo.new_empty(len(masks) + 1, *stereo.shape)
+        outputs = stereo.new_empty(len(masks) + len(limited) + 1, *stereo.shape)
         for output, inverse in zip(outputs, inverses, strict=False):
             inverse.waveform(length, out=output)
         if shared:
@@ -147,7 +149,7 @@ class MaskModel(ABC):
             outputs[-1] = stereo
         elif len(masks) == 1:
             outputs[1] = outputs[0]
-        return outputs
+        return with_sums(outputs, sums) if shared else outputs
 
     def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """Say which queries keep their masks when the mixture is shared out among all."""
@@ -293,9 +295,9 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
     raise QueryError(f"{card.name}: a {card.kind!r} does not separate; take another model")
 
 
-def _with_claim(masks: Sequence[Tensor]) -> list[Tensor]:
-    """Add what the queries claim together: the largest of their masks; one query's is its own."""
-    return [*masks, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
+def _with_claim(masks: Sequence[Tensor], sums: Sequence[Tensor]) -> list[Tensor]:
+    """Add the masks of sums and of all queries: the largest of theirs; one query's is its own."""
+    return [*masks, *sums, reduce(torch.maximum, masks)] if len(masks) > 1 else list(masks)
 
 
 def doubted(masks: Sequence[Tensor], sure: Sequence[bool]) -> list[Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from separate.backends.base import Sums, with_sums
 from separate.models.hdemucs import HOP_SAMPLES, SAMPLE_RATE, HDemucs
 from separate.models.registry import Card
 from separate.queries.query import Query
@@ -44,10 +45,10 @@ class WaveformStems:
         """Return the outputs that are wanted."""
         return [self.stems.index(query.name) for query in queries]
 
-    def separate(self, stereo: Tensor, prepared: Any) -> Tensor:
+    def separate(self, stereo: Tensor, prepared: Any, sums: Sums = ()) -> Tensor:
         """See `SourceModel`; the claim is the sum of the stems."""
         stems = self._net(stereo.to(self._device)[None])[0][prepared]
-        return torch.cat([stems, stems.sum(dim=0, keepdim=True)])
+        return with_sums(torch.cat([stems, stems.sum(dim=0, keepdim=True)]), sums)
 
     def ways(self, prepared: Any) -> dict[str, str]:
         """See `SourceModel`."""

@@ -1,6 +1,6 @@
 """Queries that are sums of sources, or all that is not these: from the sources' estimates.
 
-A model separates single sources. "drums and bass" is the sum of two estimates, "everything but
+A model separates single sources and sums of them. "drums and bass" is such a sum, "everything but
 vocals" the mixture without one.
 """
 
@@ -21,10 +21,10 @@ class _Row:
 
 
 class Combination:
-    """Maps estimates of single sources to those of queries."""
+    """Maps estimates of single sources, and of sums of them, to those of queries."""
 
     def __init__(self, queries: Sequence[Query]) -> None:
-        """List the single sources of all queries, each once.
+        """List the single sources of all queries, each once, and their sums.
 
         Args:
             queries: What the user asks for.
@@ -32,46 +32,51 @@ class Combination:
         found: dict[Query, int] = {}
         rows = []
         for query in queries:
-            indices = tuple(found.setdefault(source, len(found)) for source in query.singles)
-            rows.append(_Row(indices, query.is_rest))
+            indices = [found.setdefault(source, len(found)) for source in query.singles]
+            rows.append(_Row(tuple(dict.fromkeys(indices)), query.is_rest))
         self._rows = rows
         self.sources = tuple(found)
+        self.sums = tuple(dict.fromkeys(row.sources for row in rows if len(row.sources) > 1))
 
     @property
     def is_plain(self) -> bool:
         """Whether each query is one source."""
         return all(not row.is_rest and row.sources == (i,) for i, row in enumerate(self._rows))
 
-    def estimates(self, mixture: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    def estimates(self, mixture: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Return the queries' estimates `(queries, channels, time)`.
 
         Args:
             mixture: `(channels, time)`.
-            sources: Estimates of the single sources `(sources, channels, time)`.
+            outputs: Estimates of the single sources and of the sums
+                `(sources + sums, channels, time)`.
         """
         result = np.zeros((len(self._rows), *mixture.shape), np.float32)
         for estimate, row in zip(result, self._rows, strict=True):
-            for index in row.sources:
-                estimate += sources[index]
+            if len(row.sources) > 1:
+                estimate += outputs[len(self.sources) + self.sums.index(row.sources)]
+            elif row.sources:
+                estimate += outputs[row.sources[0]]
             if row.is_rest:
                 np.subtract(mixture, estimate, out=estimate)
         return result
 
-    def residual(self, sources: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    def residual(self, outputs: np.ndarray, residual: np.ndarray) -> np.ndarray:
         """Return what no query asks for `(channels, time)`.
 
         Args:
-            sources: Estimates of the single sources `(sources, channels, time)`.
+            outputs: As for `estimates`.
             residual: What none of the single sources is `(channels, time)`.
         """
         rests = [set(row.sources) for row in self._rows if row.is_rest]
         if not rests:
             return residual
         asked = {index for row in self._rows if not row.is_rest for index in row.sources}
-        left: np.ndarray = np.zeros_like(residual)
-        for index in set.intersection(*rests) - asked:
-            left += sources[index]
-        return left
+        left = tuple(sorted(set.intersection(*rests) - asked))
+        if left in self.sums:
+            result: np.ndarray = outputs[len(self.sources) + self.sums.index(left)]
+            return result
+        return outputs[list(left)].sum(axis=0) if left else np.zeros_like(residual)
 
     def presence(self, sources: Sequence[float]) -> list[float]:
         """Return each query's presence, 0..1: that of its likeliest source; of all else 1.

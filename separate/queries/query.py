@@ -126,9 +126,9 @@ def parse_query(
 
 
 def readings(queries: Sequence[Query]) -> str:
-    """Say in one line how queries were read, and which words of them are not known."""
-    lines = [f"{query.name!r} is read as: {query.meaning}" for query in queries if query.is_read]
-    return "; ".join([*lines, *unknown_words(queries)])
+    """Say in one line how queries were read that are more than the name of one source."""
+    read = (f"{query.name!r} is read as: {query.meaning}" for query in queries if query.is_read)
+    return "; ".join(read)
 
 
 def unknown_words(queries: Sequence[Query]) -> list[str]:

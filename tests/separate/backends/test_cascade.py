@@ -177,7 +177,7 @@ class Tones:
     def prepare(self, queries):
         return [self.stems.index(query.name) for query in queries]
 
-    def separate(self, stereo, prepared):
+    def separate(self, stereo, prepared, sums=()):
         stems = torch.stack([torch.stack([stereo[0], 0 * stereo[0]]),
                              torch.stack([0 * stereo[1], stereo[1]])])[prepared]  # fmt: skip
         return torch.cat([stems, stems.sum(0, keepdim=True)])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from separate.backends.base import Sums
 from separate.backends.cascade import CascadeModel, Way, route
 from separate.errors import SettingsError
 from separate.queries import vocabulary
@@ -33,7 +34,7 @@ class Stems:
         self.asked.append([query.name for query in queries])
         return [self.stems.index(query.name) for query in queries]
 
-    def separate(self, stereo: Tensor, prepared: list[int]) -> Tensor:
+    def separate(self, stereo: Tensor, prepared: list[int], sums: Sums = ()) -> Tensor:
         stems = torch.stack([stereo * 10.0 ** (1 + at) for at in prepared])
         return torch.cat([stems, stems.sum(0, keepdim=True)])
 
@@ -50,7 +51,7 @@ class Queries:
         self.asked.append([query.name for query in queries])
         return len(queries)
 
-    def separate(self, stereo: Tensor, prepared: int) -> Tensor:
+    def separate(self, stereo: Tensor, prepared: int, sums: Sums = ()) -> Tensor:
         return torch.stack([stereo * factor for factor in (*range(2, 2 + prepared), 50)])
 
 
