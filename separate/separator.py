@@ -237,7 +237,7 @@ def _shifted(
 
 def check_queries(queries: Sequence[str | Query]) -> list[Query]:
     """Parse queries; refuse none at all and one name given twice."""
-    parsed = []
+    parsed: list[Query] = []
     for query in queries:
         parsed += map(parse_query, split_queries(query)) if isinstance(query, str) else [query]
     if not parsed:

@@ -153,7 +153,7 @@ def _read(key: str, text: str) -> Meaning:
         )
     left_out = _LEFT_OUT.split(key)
     if len(left_out) == 2:
-        return _without(*left_out, text)
+        return _without(left_out[0], left_out[1], text)
     if len(left_out) > 2:
         raise _two_ways(text)
     parts = [part.strip() for part in _SUM.split(key)]

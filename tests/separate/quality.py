@@ -36,6 +36,7 @@ from separate.models.registry import Card
 from separate.models.spleeter import Spleeter, SpleeterConfig
 from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
+from separate.queries.query import Query
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 RECORDED = DATA / "quality.json"
@@ -163,7 +164,7 @@ def _card(kind: str) -> Card:
 
 
 def _separated(
-    model: Any, mixture: np.ndarray, queries: Sequence[str], settings: Settings
+    model: Any, mixture: np.ndarray, queries: Sequence[str | Query], settings: Settings
 ) -> Sounds:
     separator = Separator(settings, sources=[model])
     result = separator.separate(mixture, RATE, queries)
@@ -286,7 +287,8 @@ def binary(corrupt: Corrupt) -> Found:
 
     net.forward = likelihood
     mask_after(model.source, corrupt)
-    return _separated(model, mixture, ["vocals", "accompaniment"], settings), truth
+    both = [Query(stem, (stem,)) for stem in ("vocals", "accompaniment")]
+    return _separated(model, mixture, both, settings), truth
 
 
 class _LeakyStems(nn.Module):

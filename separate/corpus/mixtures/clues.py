@@ -24,7 +24,7 @@ from separate.corpus.sources.store import SAMPLE_RATE
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
 from separate.queries.presence import PresenceMeter
-from separate.queries.query import as_query
+from separate.queries.query import parse_query
 from separate.settings import Settings
 
 LABELS = ("vocals", "drums", "bass", "guitar", "piano", "synth", "strings")
@@ -91,7 +91,7 @@ class ClueFinder:
         self.tagger_name = self._tagger.name
         self._model: Any = open_model(QUERY_MODEL, Settings(device=device))
         self.model_sha256: str = self._model.sha256
-        self._queries = [as_query(label) for label in LABELS]
+        self._queries = [parse_query(label) for label in LABELS]
         with torch.inference_mode():
             self._prepared = self._model.prepare(self._queries[:_SEPARATED])
         self._place = [min(number, _SEPARATED) + 1 for number in range(len(LABELS))]

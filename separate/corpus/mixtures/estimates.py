@@ -22,7 +22,7 @@ from separate.corpus.mixtures.build import AUDIO, descriptions
 from separate.corpus.sources.licences import CLASSES, licence_class, narrowest
 from separate.corpus.sources.store import SAMPLE_RATE, SongInfo, write_song
 from separate.errors import DataError
-from separate.queries.query import as_query
+from separate.queries.query import parse_query
 from separate.queries.vocabulary import STEMS
 
 
@@ -59,7 +59,7 @@ class Teacher:
             raise DataError(f"{name}: works at {model.sample_rate} Hz; take one of {SAMPLE_RATE}")
         self.name, self.licence_class = name, licence_class(licence)
         self._model = model
-        self._prepared = model.prepare([as_query(stem) for stem in STEMS])
+        self._prepared = model.prepare([parse_query(stem) for stem in STEMS])
 
     @torch.inference_mode()
     def separate(self, mixture: np.ndarray) -> np.ndarray:

@@ -140,7 +140,6 @@ TWO = ("vocals", "accompaniment")
         ("dog barking", STEMS, Way(None)),
         ("income tax", STEMS, Way(None)),
         ("drums", TWO, Way("accompaniment")),
-        ("Accompaniment", TWO, Way("accompaniment", True)),
         ("singer", TWO, Way("vocals", True)),
         ("dog barking", TWO, Way(None)),
         ("piano", ("vocals", "piano", "drums", "bass", "other"), Way("piano", True)),
