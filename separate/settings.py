@@ -1,12 +1,10 @@
-"""One frozen dataclass of settings, filled by the command line, the web form and Python alike.
-
-In: what a user asks for. Out: the same, checked.
-"""
+"""Settings and requests: the frozen dataclasses that command line, web form and Python fill."""
 
 import math
 import re
 import string
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from separate.errors import SettingsError
@@ -85,6 +83,29 @@ class Settings:
     def fingerprint(self) -> dict[str, Any]:
         """Return the fields that decide a result, as plain values for a record."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ROUNDING_ONLY}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to take out of a recording, as a user names it."""
+
+    texts: tuple[str, ...] = ()  # free queries
+    stems: bool = False  # the four stems of music; alone they sum to the mixture
+    two_stems: str | None = None  # one query, whose residual is called `no_<query>`
+    like: tuple[Path, ...] = ()  # examples of one sound; with a text they describe one source
+    exclude: tuple[str, ...] = ()  # what is not meant, for every query
+    unlike: tuple[Path, ...] = ()  # examples of what is not meant, for every query
+    text_weight: float = 0.5  # weight of the text against the examples, 0..1
+    negative_weight: float = 1.0  # weight of what is not meant, 0..10
+    residual: bool | None = None  # write the residual; None: unless the stems sum to the mixture
+    sum_to_mixture: bool | None = None  # the estimates sum to the mixture; None: of stems alone
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all fields but the weights have their defaults."""
+        default = Request()
+        weights = (default.text_weight, default.negative_weight)
+        return replace(self, text_weight=weights[0], negative_weight=weights[1]) == default
 
 
 def _require(holds: bool, message: str) -> None:

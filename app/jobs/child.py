@@ -7,6 +7,7 @@ whatever it is doing, and that a file which brings a decoder down takes nothing 
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
@@ -16,7 +17,7 @@ from typing import Any
 
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrder
-from separate.errors import Cancelled, InputError, SeparateError
+from separate.errors import Cancelled, SeparateError
 from separate.settings import Settings
 
 Report = Callable[[float, str], None]  # (part done 0..1, step)
@@ -107,23 +108,18 @@ class Worker:
         raise SeparateError(f"unknown order {type(order).__name__}")
 
     def _separate(self, order: SeparateOrder, report: Report) -> dict[str, Any]:
-        from separate.batch.names import stem_names
-        from separate.batch.task import draft_record, make_task, query_data, separate_track
-        from separate.batch.tracks import find_tracks, plan_outputs
+        from separate.batch.separation import make_job, separate_item
+        from separate.batch.tracks import find_tracks
 
+        started = time.perf_counter()
         settings = replace(order.settings, end=order.max_seconds)
-        chosen = {"texts": order.texts, "exclude": order.exclude, "like": order.like}
-        task = make_task(order.folder, settings, share=settings.share, **chosen)  # type: ignore[arg-type]
-        separator = self.separator(task.settings)
-        (track,) = find_tracks([order.source])
-        (places,) = plan_outputs([track], stem_names(task.stems), task.settings)
-        queries = query_data(task.queries)
-        draft = draft_record(track, task.settings.fingerprint(), queries, separator.model_sha256)
-        record = separate_track(
-            separator, track, task, places, draft, lambda part: report(0.9 * part, "separating")
+        job = make_job(order.folder, settings, order.request)
+        separator = self.separator(job.settings)
+        (item,) = job.items(find_tracks([order.source]))
+        record = separate_item(
+            separator, job, item, order.folder, lambda part: report(0.9 * part, "separating")
         )
-        if record.error:
-            raise InputError(record.error)
+        seconds = round(time.perf_counter() - started, 3)
         stems = []
         for number, output in enumerate(record.outputs):
             step = 0.9 + 0.1 * number / (len(record.outputs) + 1)
@@ -136,11 +132,11 @@ class Worker:
         return {
             "stems": stems,
             "mixture": mixture,
-            "track": track.name,
-            "residual": task.settings.residual,
+            "track": item.track.name,
+            "residual": job.settings.residual,
             "warnings": list(record.warnings),
             "duration": record.duration,
-            "seconds": record.seconds,
+            "seconds": seconds,
             "model": settings.model,
         }
 

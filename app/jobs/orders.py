@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from separate.settings import Settings
+from separate.settings import Request, Settings
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,7 @@ class Order:
 class SeparateOrder(Order):
     """Take sources out."""
 
-    texts: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    like: tuple[Path, ...] = ()  # examples of one sound, uploads too
+    request: Request  # its examples are uploads too
 
 
 @dataclass(frozen=True)

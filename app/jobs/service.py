@@ -14,9 +14,10 @@ from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrde
 from separate.app.jobs.queue import Job, JobQueue, view
 from separate.app.jobs.store import Store
 from separate.app.jobs.workers import Workers
-from separate.batch.task import make_task
+from separate.batch.separation import make_job
 from separate.errors import InputError, QueryError, WeightsError
 from separate.queries.vocabulary import suggestions
+from separate.settings import Request
 
 
 class Service:
@@ -63,12 +64,15 @@ class Service:
             raise QueryError("say what you want to hear, for example drums")
         settings = settings_from(self.config.settings, chosen)
         job_id, folder = self.store.new_job_folder(key)
-        order = SeparateOrder(
-            upload.path, folder, self.config.max_seconds, settings,
-            tuple(texts), tuple(exclude), tuple(example.path for example in like),
-        )  # fmt: skip
+        request = Request(
+            texts=tuple(texts),
+            exclude=tuple(exclude),
+            like=tuple(example.path for example in like),
+            sum_to_mixture=settings.share,
+        )
+        order = SeparateOrder(upload.path, folder, self.config.max_seconds, settings, request)
         # The same checks as on the command line, before anybody waits.
-        make_task(folder, settings, texts=order.texts, exclude=order.exclude, like=order.like)
+        make_job(folder, settings, request)
         kept = {"queries": texts, "exclude": exclude, "like": [e.name for e in like],
                 "settings": dict(chosen)}  # fmt: skip
         return self._queue(key, "separate", upload.name, order, job_id, kept)

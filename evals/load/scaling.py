@@ -216,17 +216,18 @@ def measure(files: int, seconds: float, rounds: int) -> dict[int, list[float]]:
 def _finish_times(inputs: list[Path], out: Path, workers: int) -> list[float]:
     """Separate files on a local Ray; return the times at which each is finished."""
     from separate.batch.ray_cluster import RayOptions
-    from separate.batch.separation import run_batch
-    from separate.batch.task import make_task
-    from separate.settings import Settings
+    from separate.batch.run import BatchOptions, run_batch
+    from separate.batch.separation import make_job
+    from separate.settings import Request, Settings
 
     times: list[float] = []
 
     def on_record(record: object, is_old: bool) -> None:
         times.append(time.monotonic())
 
-    task = make_task(out, Settings(threads=1), stems=True)
-    result = run_batch(inputs, task, ray=RayOptions(workers=workers), on_record=on_record)
+    job = make_job(out, Settings(threads=1), Request(stems=True))
+    options = BatchOptions(ray=RayOptions(workers=workers))
+    result = run_batch(inputs, job, options, on_record=on_record)
     assert not result.failed, result.failed[0].error
     shutil.rmtree(out)
     return times

@@ -10,7 +10,7 @@ not grow with the file's length.
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +18,12 @@ import torch
 from separate.audio import AudioReader
 from separate.auto.tagging import BLOCK_SECONDS, TagTrack
 from separate.auto.tree import Node, limited, merged, pruned
-from separate.batch.task import NOT_FOUND_PRESENCE, AnySeparator
+from separate.batch.separation import NOT_FOUND_PRESENCE
 from separate.queries.encoders import load_encoder
 from separate.queries.query import embed_query
+
+if TYPE_CHECKING:
+    from separate.separator import Separator
 
 _ALIKE_QUERIES = 0.9  # cosine of two queries that mean the same
 _ALIKE_SOUNDS = 0.9  # correlation of two estimates that are the same
@@ -30,7 +33,7 @@ _SILENT = 1e-4  # of the mixture's energy: an estimate below it is nothing
 
 
 def probe(
-    separator: AnySeparator, path: Path, track: TagTrack, nodes: Sequence[Node], most: int
+    separator: "Separator", path: Path, track: TagTrack, nodes: Sequence[Node], most: int
 ) -> list[Node]:
     """Return the nodes that are worth a file or a folder, parents before children.
 
@@ -97,15 +100,14 @@ def _chosen(nodes: Sequence[Node]) -> list[int]:
     return sorted(list(dict.fromkeys(wanted))[:_MOST_PIECES])
 
 
-def _pieces(path: Path, track: TagTrack, numbers: Sequence[int]) -> tuple[list[np.ndarray], int]:
+def _pieces(path: Path, track: TagTrack, indices: Sequence[int]) -> tuple[list[np.ndarray], int]:
     """Read some blocks of a file, and its rate."""
-    span: dict[str, Any] = {
-        "start_seconds": track.start_seconds + numbers[0] * BLOCK_SECONDS,
-        "end_seconds": track.start_seconds + min((numbers[-1] + 1) * BLOCK_SECONDS, track.seconds),
-    }
-    with AudioReader(path, **span) as reader:
+    first, last = indices[0], indices[-1]
+    start = track.start_seconds + first * BLOCK_SECONDS
+    end = track.start_seconds + min((last + 1) * BLOCK_SECONDS, track.seconds)
+    with AudioReader(path, start_seconds=start, end_seconds=end) as reader:
         rate = reader.info.sample_rate
         length = max(1, round(BLOCK_SECONDS * rate))
-        wanted = {number - numbers[0] for number in numbers}
+        wanted = {index - first for index in indices}
         kept = [block for place, block in enumerate(reader.blocks(length)) if place in wanted]
     return kept, rate

@@ -16,11 +16,12 @@ from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnContext
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
-from typing import Any
 
+from separate.batch.job import Item
+from separate.batch.record import Record
+from separate.batch.worker import Worker
 from separate.errors import Cancelled
 
-Worker = Callable[[Any, Callable[[float], None]], Any]  # (item, on_progress) -> result
 _POLL_SECONDS = 0.2
 
 _worker: Worker  # these three are set once, in a child process
@@ -44,11 +45,11 @@ def _end_with_parent() -> None:
         os._exit(1)  # the parent was killed; nobody wants the result
 
 
-def _run(number: int, item: Any) -> Any:
+def _run(index: int, item: Item) -> Record:
     def on_progress(part: float) -> None:
         if _stop.is_set():
             raise Cancelled("stopped")
-        _messages.put((number, part))
+        _messages.put((index, part))
 
     on_progress(0.0)
     return _worker(item, on_progress)
@@ -62,7 +63,7 @@ class _Slot:
         self._executor: ProcessPoolExecutor | None = None
         self._messages: SimpleQueue[tuple[int, float]] | None = None
 
-    def submit(self, number: int, item: Any) -> "Future[Any]":
+    def submit(self, index: int, item: Item) -> "Future[Record]":
         with _without_interrupts():  # the child inherits that
             if self._executor is None:
                 self._messages = self._context.SimpleQueue()
@@ -72,7 +73,7 @@ class _Slot:
                     initializer=_start,
                     initargs=(self._worker, self._messages, self._stop),
                 )
-            return self._executor.submit(_run, number, item)
+            return self._executor.submit(_run, index, item)
 
     def messages(self) -> Iterator[tuple[int, float]]:
         """Yield the progress reports that have come in."""
@@ -100,20 +101,20 @@ def _without_interrupts() -> Iterator[None]:
 
 def run_in_processes(
     worker: Worker,
-    items: Sequence[tuple[int, Any]],
+    items: Sequence[tuple[int, Item]],
     jobs: int,
     on_progress: Callable[[int, float], None],
-) -> Generator[tuple[int, Any], None, None]:
+) -> Generator[tuple[int, Record | None], None, None]:
     """Work on items in several processes.
 
     Args:
         worker: Called as `worker(item, on_part)` in a process that keeps it for all its items.
-        items: (number, item), begun in this order.
+        items: (index, item), begun in this order.
         jobs: Processes at most.
-        on_progress: Called here with an item's number and the part of it that is done.
+        on_progress: Called here with an item's index and the part of it that is done.
 
     Yields:
-        (number, result), or (number, None) where the process died.
+        (index, record), or (index, None) where the process died.
 
     Raises:
         Whatever the worker raises; then, and when this iterator is closed, all processes are told
@@ -122,26 +123,26 @@ def run_in_processes(
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     slots = [_Slot(worker, context, stop) for _ in range(min(jobs, len(items)))]
-    free, running = list(slots), dict[Future[Any], tuple[int, _Slot]]()
+    free, running = list(slots), dict[Future[Record], tuple[int, _Slot]]()
     waiting = list(reversed(items))
     try:
         while waiting or running:
             while free and waiting:
-                slot, (number, item) = free.pop(), waiting.pop()
-                running[slot.submit(number, item)] = (number, slot)
+                slot, (index, item) = free.pop(), waiting.pop()
+                running[slot.submit(index, item)] = (index, slot)
             done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
             for slot in slots:
                 for message in slot.messages():
                     on_progress(*message)
             for future in done:
-                number, slot = running.pop(future)
+                index, slot = running.pop(future)
                 free.append(slot)
                 try:
-                    result = future.result()
+                    record: Record | None = future.result()
                 except BrokenProcessPool:
                     slot.discard()
-                    result = None
-                yield number, result
+                    record = None
+                yield index, record
     finally:
         stop.set()
         for slot in slots:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from separate.batch.job import Item
 from separate.batch.ray_cluster import RayOptions, connect, room
+from separate.batch.record import Record
+from separate.batch.worker import Worker
 from separate.errors import Cancelled, SeparateError, SettingsError
 
-Worker = Callable[[Any, Callable[[float], None]], Any]  # (item, on_progress) -> result
 _ATTEMPTS = 2  # of an item
 _POLL_SECONDS = 0.5
 _NEVER_STARTED = 3  # workers in a row, for each that is wanted
@@ -28,8 +30,8 @@ class _Desk:
         """Tell that it has started, and with which version of this package."""
         return _version()
 
-    def run(self, item: Any) -> tuple[Any, SeparateError | None]:
-        """Return the worker's result, or the error that ends the batch."""
+    def run(self, item: Item) -> tuple[Record | None, SeparateError | None]:
+        """Return the item's record, or the error that ends the batch."""
         self._part = 0.0
         try:
             return self._worker(item, self._on_progress), None
@@ -61,7 +63,7 @@ class _Seat:
     """A worker as the driver sees it."""
 
     actor: Any
-    number: int | None = None  # of the item at hand
+    index: int | None = None  # of the item at hand
     part: Any = None  # the answer that is awaited
 
 
@@ -69,50 +71,48 @@ class _Seat:
 class _Queue:
     """Items that wait, and what became of their attempts."""
 
-    waiting: list[tuple[int, Any]]
+    waiting: list[tuple[int, Item]]
     failures: dict[int, int] = field(default_factory=dict)
-    results: dict[int, Any] = field(default_factory=dict)  # of failed attempts
+    records: dict[int, Record | None] = field(default_factory=dict)  # of failed attempts
     failed_on: dict[int, _Seat] = field(default_factory=dict)
 
-    def take(self, seat: _Seat, *, is_alone: bool) -> tuple[int, Any] | None:
+    def take(self, seat: _Seat, *, is_alone: bool) -> tuple[int, Item] | None:
         """Take the first item that did not fail on this very worker."""
-        for at, (number, item) in enumerate(self.waiting):
-            if is_alone or self.failed_on.get(number) is not seat:
+        for at, (index, item) in enumerate(self.waiting):
+            if is_alone or self.failed_on.get(index) is not seat:
                 del self.waiting[at]
-                return number, item
+                return index, item
         return None
 
-    def is_final(self, number: int, item: Any, seat: _Seat, result: Any) -> bool:
+    def is_final(self, index: int, item: Item, seat: _Seat, record: Record | None) -> bool:
         """Count a failed attempt; the item waits again, unless that was the last."""
-        self.failures[number] = self.failures.get(number, 0) + 1
-        self.results[number] = result or self.results.get(number)
-        if self.failures[number] >= _ATTEMPTS:
+        self.failures[index] = self.failures.get(index, 0) + 1
+        self.records[index] = record or self.records.get(index)
+        if self.failures[index] >= _ATTEMPTS:
             return True
-        self.failed_on[number] = seat
-        self.waiting.insert(0, (number, item))
+        self.failed_on[index] = seat
+        self.waiting.insert(0, (index, item))
         return False
 
 
 def run_on_ray(
     worker: Worker,
-    items: Sequence[tuple[int, Any]],
+    items: Sequence[tuple[int, Item]],
     options: RayOptions,
     threads: int,
     on_progress: Callable[[int, float], None],
-    has_failed: Callable[[Any], bool],
-) -> Generator[tuple[int, Any], None, None]:
+) -> Generator[tuple[int, Record | None], None, None]:
     """Work on items in workers of a Ray cluster, one item a worker at a time.
 
     Args:
         worker: Called as `worker(item, on_part)` in a process that keeps it for all its items.
-        items: (number, item), begun in this order.
+        items: (index, item), begun in this order.
         options: The cluster and the workers.
         threads: Processors that each worker takes.
-        on_progress: Called here with an item's number and the part of it that is done.
-        has_failed: Tells of a result whether the item is tried again, on another worker.
+        on_progress: Called here with an item's index and the part of it that is done.
 
     Yields:
-        (number, result), or (number, None) where its worker died, twice.
+        (index, record), or (index, None) where its worker died, twice.
 
     Raises:
         SettingsError: Ray is missing, or the cluster has no room for any worker.
@@ -124,7 +124,7 @@ def run_on_ray(
         wanted = min(len(items), options.workers or room(ray, options, threads))
         pool = _Pool(ray, worker, options, threads, wanted)
         try:
-            yield from pool.work(_Queue(list(items)), dict(items), on_progress, has_failed)
+            yield from pool.work(_Queue(list(items)), dict(items), on_progress)
         finally:
             pool.close()
 
@@ -155,11 +155,10 @@ class _Pool:
     def work(
         self,
         queue: _Queue,
-        items: dict[int, Any],
+        items: dict[int, Item],
         on_progress: Callable[[int, float], None],
-        has_failed: Callable[[Any], bool],
-    ) -> Iterator[tuple[int, Any]]:
-        """Yield (number, result) until nothing waits and nobody works."""
+    ) -> Iterator[tuple[int, Record | None]]:
+        """Yield (index, record) until nothing waits and nobody works."""
         while queue.waiting or self._working:
             self._hire(len(queue.waiting) + len(self._working))
             self._give_work(queue)
@@ -170,13 +169,13 @@ class _Pool:
                     self._welcome(reference)
                     continue
                 seat = self._working.pop(reference)
-                number = seat.number
-                assert number is not None
-                result = self._result(reference, seat)
-                failed = result is None or has_failed(result)
-                if failed and not queue.is_final(number, items[number], seat, result):
+                index = seat.index
+                assert index is not None
+                record = self._result(reference, seat)
+                failed = record is None or record.error is not None
+                if failed and not queue.is_final(index, items[index], seat, record):
                     continue
-                yield number, queue.results[number] if result is None and failed else result
+                yield index, queue.records[index] if record is None else record
             self._ask_parts(on_progress)
 
     def _hire(self, useful: int) -> None:
@@ -212,14 +211,14 @@ class _Pool:
             if taken is None:
                 idle.append(seat)
                 continue
-            seat.number, item = taken
+            seat.index, item = taken
             self._working[seat.actor.run.remote(item)] = seat
         self._free = idle
 
-    def _result(self, reference: Any, seat: _Seat) -> Any:
-        """Return what a worker made of its item; None where it died."""
+    def _result(self, reference: Any, seat: _Seat) -> Record | None:
+        """Return the record of a worker's item; None where the worker died."""
         try:
-            result, error = self._ray.get(reference)
+            record, error = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as failure:
             raise failure.cause or failure from None  # an error in the program itself
         except self._ray.exceptions.RayError:
@@ -227,9 +226,9 @@ class _Pool:
             return None
         if error is not None:
             raise error
-        seat.number, seat.part = None, None
+        seat.index, seat.part = None, None
         self._free.append(seat)
-        return result
+        return record
 
     def _ask_parts(self, on_progress: Callable[[int, float], None]) -> None:
         """Ask all at work how far they are, one question each at a time; report answers."""
@@ -238,10 +237,10 @@ class _Pool:
                 seat.part = seat.actor.part.remote()
                 continue
             answered, _ = self._ray.wait([seat.part], timeout=0)
-            if answered and seat.number is not None:
+            if answered and seat.index is not None:
                 answer, seat.part = seat.part, None
                 try:
-                    on_progress(seat.number, self._ray.get(answer))
+                    on_progress(seat.index, self._ray.get(answer))
                 except self._ray.exceptions.RayError:
                     continue  # it died; that will be noticed with its item
 

@@ -1,142 +1,249 @@
-"""Many files to separate: which are to be done, and what a process does with each.
+"""The separation job: take the sources of some queries out of each track."""
 
-In: tracks and a task. Out: files, a line of the record each, and how it went. A file that fails
-stops no other; results of a run that was stopped stay, and `resume` goes on from them.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from separate.batch.names import stem_names
-from separate.batch.ray_cluster import RayOptions
-from separate.batch.record import Output, Record
-from separate.batch.remote.files import Place, RemoteOptions
-from separate.batch.run import (
-    BatchResult,
-    OnRecord,
-    Progress,
-    batch_tracks,
-    open_records,
-    run_items,
-)
-from separate.batch.task import AnySeparator, Task, draft_record, query_data, separate_track
-from separate.batch.tracks import Track, plan_outputs
-from separate.errors import SettingsError
+from separate.audio import AudioReader
+from separate.batch.job import Item, OnPart, Work, draft_record
+from separate.batch.names import distinct, stem_names
+from separate.batch.outputs import OutputSet
+from separate.batch.record import Record
+from separate.batch.tracks import Track, output_places
+from separate.errors import InputError, SettingsError
+from separate.files import sha256_of
 from separate.open import cards_sha256, open_separator
-from separate.settings import Settings
+from separate.queries.grammar import split_queries
+from separate.queries.query import Query, parse_query, unknown_words
+from separate.queries.vocabulary import STEMS
+from separate.settings import RESIDUAL, Request, Settings
 
-SeparatorFactory = Callable[[Settings], AnySeparator]
+if TYPE_CHECKING:
+    from separate.separator import Separator
+
+# Below this presence a warning says that the source was not found.
+NOT_FOUND_PRESENCE = 0.1
+_BLOCK_SAMPLES = 262_144
 _CHECK_RATE = 44_100
+SeparatorFactory = Callable[[Settings], "Separator"]
 
 
 @dataclass(frozen=True)
-class Item:
-    """One track that is to be done."""
+class SeparationJob:
+    """Take the sources of some queries out of each track; see `separate.batch.job.Job`."""
 
-    track: Track
-    places: dict[str, str]  # path of each stem's file, relative to the output folder
-    draft: Record  # the record so far
+    queries: tuple[Query, ...]
+    settings: Settings
+    folder: Path  # of the outputs
+    factory: SeparatorFactory | None = None  # makes the separator; None: `open_separator`
+
+    @property
+    def threads(self) -> int | None:
+        """Processor threads of each process; None: the batch decides."""
+        return self.settings.threads
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the outputs: the queries', then the residual's if it is written."""
+        residual = self.settings.residual
+        return (*(q.name for q in self.queries), *([] if residual is None else [residual]))
+
+    def items(self, tracks: Sequence[Track]) -> list[Item]:
+        """List one item a track, with the paths of its outputs."""
+        places = output_places(tracks, stem_names(self.stems), self.settings)
+        settings, queries = self.settings.fingerprint(), query_data(self.queries)
+        sha256 = self._model_sha256()
+        return [
+            Item(track, draft_record(track, settings, queries, sha256, places=own))
+            for track, own in zip(tracks, places, strict=True)
+        ]
+
+    def _model_sha256(self) -> str:
+        """Return the models' hashes, which their cards tell without loading them."""
+        if self.factory is not None:
+            return self.factory(self.settings).model_sha256
+        return cards_sha256(self.settings.model)
+
+    def load(self, threads: int | None) -> Work:
+        """Load the separator; queries that it can't answer fail here, once for all items."""
+        separator = (self.factory or open_separator)(replace(self.settings, threads=threads))
+        separator.stream(iter(()), _CHECK_RATE, 2, self.queries)
+        return partial(separate_item, separator, self)
 
 
-def run_batch(
-    inputs: Sequence[Place],
-    task: Task,
-    *,
-    jobs: int = 1,
-    resume: bool = False,
-    ray: RayOptions | None = None,
-    remote: RemoteOptions | None = None,
-    separator_factory: SeparatorFactory | None = None,
-    on_progress: Progress | None = None,
-    on_record: OnRecord | None = None,
-) -> BatchResult:
-    """Separate files and folders.
+def make_job(folder: Path, settings: Settings, request: Request) -> SeparationJob:
+    """Turn what a user asks for into a job.
 
     Args:
-        inputs: Files, folders and patterns, here or in a store.
-        task: What to do with each.
-        jobs: Processes, each with a model of its own.
-        resume: Skip what the record shows to be complete.
-        ray: Work on a Ray cluster instead; None: on this machine.
-        remote: Where results go if not to the task's folder, and how much is fetched at once.
-        separator_factory: Makes the separator, in each process; None: the real one.
-        on_progress: Called with bytes of input done and in all; what it raises stops the batch.
-        on_record: Called with each file's record, and whether the file was complete already.
-
-    Returns:
-        The records of all files; those that failed have an `error`.
+        folder: Of the outputs.
+        settings: All else; `share` and `residual` are decided here.
+        request: What to take out.
 
     Raises:
-        OutputError: The output folder can't be written to.
-        InputError: A store can't be read.
-        SettingsError, QueryError, CheckpointError: The task can't be done with any file.
+        SettingsError: The options exclude each other, or nothing is asked for.
+        QueryError: A query is empty or too long, or a weight is out of its range.
+        InputError: An example is missing.
     """
-    if jobs < 1:
-        raise SettingsError(f"--jobs {jobs}: give 1 or more")
-    records = open_records(task.folder, remote)
-    tracks = batch_tracks(inputs, task.folder, records, remote)
-    items = _plan(tracks, task, separator_factory)
-    factory = separator_factory or open_separator
-
-    def make_worker(threads: int | None) -> Worker:
-        settings = replace(task.settings, threads=threads)
-        return Worker(replace(task, settings=settings), factory)
-
-    return run_items(
-        items,
-        records,
-        make_worker,
-        jobs=jobs,
-        threads=task.settings.threads,
-        resume=resume,
-        ray=ray,
-        remote=remote,
-        on_progress=on_progress,
-        on_record=on_record,
+    request = replace(
+        request,
+        texts=tuple(part for text in request.texts for part in split_queries(text)),
+        exclude=tuple(part for text in request.exclude for part in split_queries(text)),
     )
+    _check_combination(request)
+    for flag, paths in (("--like", request.like), ("--not-like", request.unlike)):
+        for path in paths:
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; give an example sound to {flag}")
+    queries = _parse_queries(request)
+    named = {query.name.casefold() for query in queries}
+    only_stems = request.stems and not queries
+    if request.stems:
+        queries = [Query(stem, (stem,)) for stem in STEMS if stem not in named] + queries
+    shared = only_stems if request.sum_to_mixture is None else request.sum_to_mixture
+    is_written = not (request.stems and shared) if request.residual is None else request.residual
+    rest = f"no_{queries[0].name}" if request.two_stems is not None else RESIDUAL
+    (name,) = distinct([rest], [query.name for query in queries])
+    settings = replace(settings, share=shared, residual=name if is_written else None)
+    return SeparationJob(tuple(queries), settings, folder)
 
 
-def _plan(
-    tracks: Sequence[Track], task: Task, separator_factory: SeparatorFactory | None
-) -> list[Item]:
-    """List what is to be done; drafts name the outputs that are wanted."""
-    plans = plan_outputs(tracks, stem_names(task.stems), task.settings)
-    sha256 = _model_sha256(task.settings, separator_factory)
-    settings, queries = task.settings.fingerprint(), query_data(task.queries)
-    items = []
-    for track, places in zip(tracks, plans, strict=True):
-        draft = draft_record(track, settings, queries, sha256)
-        wanted = [Output(stem, place, "", 0) for stem, place in places.items()]
-        items.append(Item(track, places, replace(draft, outputs=wanted)))
-    return items
+def _parse_queries(request: Request) -> list[Query]:
+    """Parse all queries of a request but the four stems."""
+    parse = partial(
+        parse_query,
+        exclude=request.exclude,
+        unlike=request.unlike,
+        words=request.text_weight,
+        firmness=request.negative_weight,
+    )
+    wanted = [request.two_stems] if request.two_stems is not None else list(request.texts)
+    if request.like:
+        return [parse(wanted[0] if wanted else "", like=request.like)]
+    return [parse(text) for text in wanted]
 
 
-def _model_sha256(settings: Settings, separator_factory: SeparatorFactory | None) -> str:
-    """Read the models' hashes from their cards, without loading them."""
-    if separator_factory is not None:
-        return separator_factory(settings).model_sha256
-    return cards_sha256(settings.model)
-
-
-class Worker:
-    """What a process does: loads the separator with its first file, and keeps it."""
-
-    def __init__(self, task: Task, factory: SeparatorFactory) -> None:
-        self._task, self._factory = task, factory
-        self._separator: AnySeparator | None = None
-
-    def moved(self, folder: Path) -> "Worker":
-        """Return the same for another output folder."""
-        return Worker(replace(self._task, folder=folder), self._factory)
-
-    def __call__(self, item: Item, on_progress: Callable[[float], None]) -> Record:
-        """Separate one item; see `separate_track`."""
-        if self._separator is None:
-            self._separator = self._factory(self._task.settings)
-            # Queries that this model can't answer fail here, once, instead of with each file.
-            self._separator.stream(iter(()), _CHECK_RATE, 2, self._task.queries)
-        draft = replace(item.draft, outputs=[])
-        return separate_track(
-            self._separator, item.track, self._task, item.places, draft, on_progress
+def _check_combination(request: Request) -> None:
+    texts, stems, two_stems = request.texts, request.stems, request.two_stems
+    if two_stems is not None and (texts or stems):
+        raise SettingsError("--two-stems names the one query itself: leave out -q and --stems")
+    if stems and (request.like or request.exclude or request.unlike):
+        raise SettingsError(
+            "--stems is fixed: give --like and --not with -q, in a run of their own"
         )
+    if request.like and len(texts) > 1:
+        raise SettingsError("--like goes with one -q at most: run the other queries by themselves")
+    if not (texts or stems or two_stems is not None or request.like):
+        raise SettingsError("nothing to take out: give -q TEXT, --stems or --like EXAMPLE")
+    if len(set(texts)) < len(texts):
+        raise SettingsError("a query is given twice; give each once")
+
+
+def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
+    """Return queries as plain values for a record; examples by their content.
+
+    Raises:
+        InputError: An example cannot be read.
+    """
+    data: list[dict[str, Any]] = []
+    for query in queries:
+        try:
+            like, unlike = (
+                [{"path": str(path), "sha256": sha256_of(path)} for path in paths]
+                for paths in (query.like, query.unlike)
+            )
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be read ({error.strerror})") from error
+        data.append(
+            {
+                "name": query.name,
+                "text": list(query.text),
+                "like": like,
+                "exclude": list(query.exclude),
+                "unlike": unlike,
+                "words": query.words,
+                "firmness": query.firmness,
+                **({"meaning": query.meaning} if query.is_read else {}),
+            }
+        )
+    return data
+
+
+def separate_item(
+    separator: "Separator", job: SeparationJob, item: Item, folder: Path, on_part: OnPart
+) -> Record:
+    """Separate one track.
+
+    Args:
+        separator: Loaded.
+        job: Queries and settings.
+        item: The track, with the path of each stem's file.
+        folder: The output folder.
+        on_part: Called with the part done, 0..1; what it raises ends the separation.
+
+    Returns:
+        The completed record.
+
+    Raises:
+        InputError: The track can't be read.
+        OutputError: A file can't be written.
+        QueryError, CheckpointError, SettingsError: The job can't be done with any track.
+    """
+    settings, path = job.settings, item.track.path
+    if path.is_dir():
+        raise InputError(f"{path}: holds no audio files; name a file or another folder")
+    with (
+        AudioReader(path, start_seconds=settings.start, end_seconds=settings.end) as reader,
+        OutputSet(folder, item.places, reader.info, settings, reader.samples) as outputs,
+    ):
+        info, total = reader.info, reader.samples
+
+        def report(done_samples: int) -> None:
+            if total:
+                on_part(min(1.0, done_samples / total))
+
+        stream = separator.stream(
+            reader.blocks(_BLOCK_SAMPLES), info.sample_rate, info.channels, job.queries, report
+        )
+        samples = 0
+        for block in stream:
+            stems = [*block.estimates, *([] if settings.residual is None else [block.residual])]
+            outputs.write(dict(zip(job.stems, stems, strict=True)))
+            samples += block.residual.shape[-1]
+        presence = stream.presence  # takes a while: before the files get their names
+        return replace(
+            item.draft,
+            outputs=outputs.commit(),
+            presence={name: round(value, 4) for name, value in presence.items()},
+            ways=getattr(stream, "ways", {}),
+            warnings=_warnings(outputs, presence, job),
+            duration=samples / info.sample_rate,
+        )
+
+
+def _warnings(outputs: OutputSet, presence: Mapping[str, float], job: SeparationJob) -> list[str]:
+    """Return a line for samples that were clipped, for scaling, and for sources not found."""
+    lines = []
+    clipped = {stem: count for stem, count in outputs.clipped_samples.items() if count}
+    if clipped:
+        counts = ", ".join(f"{count} in {stem}" for stem, count in clipped.items())
+        lines.append(
+            f"samples beyond full scale were cut off ({counts});"
+            " --clip-mode rescale or --float32 keeps them"
+        )
+    if outputs.gain != 1.0:
+        lines.append(f"all outputs were multiplied by {outputs.gain:.4f} so that nothing clips")
+    if job.settings.query_net in (None, "embedded"):
+        lines += unknown_words(job.queries)
+    for query in job.queries:
+        value = presence.get(query.name, 1.0)
+        if value < NOT_FOUND_PRESENCE and query.is_rest:
+            named = " and ".join(source.name for source in query.sources)
+            lines.append(
+                f"{named!r} was not found here (presence {value:.2f}):"
+                f" {query.name!r} is nearly the whole recording"
+            )
+        elif value < NOT_FOUND_PRESENCE:
+            lines.append(f"{query.name!r} was not found here (presence {value:.2f})")
+    return lines

@@ -144,13 +144,13 @@ def _track_names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     return distinct(names)
 
 
-def plan_outputs(
+def output_places(
     tracks: Sequence[Track], stems: dict[str, str], settings: Settings
 ) -> list[dict[str, str]]:
-    """Lay out a batch.
+    """Return the paths of all outputs of a batch.
 
     Args:
-        tracks: What is separated.
+        tracks: The inputs.
         stems: File names by stem, see `stem_names`.
         settings: The pattern and the format.
 
@@ -160,18 +160,18 @@ def plan_outputs(
     Raises:
         SettingsError: With this pattern two outputs would have one path.
     """
-    plans = []
+    places = []
     used: set[str] = set()
     for track in tracks:
-        plan = {}
+        own = {}
         for stem, name in stems.items():
             path = settings.filename.format(track=track.name, stem=name, ext=settings.format)
-            plan[stem] = str(PurePosixPath(path.replace("\\", "/")))
-            if plan[stem].casefold() in used:
+            own[stem] = str(PurePosixPath(path.replace("\\", "/")))
+            if own[stem].casefold() in used:
                 raise SettingsError(
                     f"--filename {settings.filename!r}: several outputs would be called"
-                    f" {plan[stem]!r}; put {{track}} into it"
+                    f" {own[stem]!r}; put {{track}} into it"
                 )
-            used.add(plan[stem].casefold())
-        plans.append(plan)
-    return plans
+            used.add(own[stem].casefold())
+        places.append(own)
+    return places

@@ -5,7 +5,7 @@ files, lines on the terminal and an exit code. Heavy imports stand inside the fu
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,11 +23,6 @@ from separate.cli.options import (
     Start,
     Threads,
 )
-
-if TYPE_CHECKING:
-    from separate.batch.run import BatchResult, OnRecord, Progress
-    from separate.cli.run import Given
-    from separate.lyrics.batch import LyricsTask
 
 _WHAT, _WHISPER, _FILES = "What is heard", "Whisper", "Files"
 
@@ -193,8 +188,9 @@ def lyrics(
     json: Json = False,
 ) -> None:
     """Write down what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
-    from separate.cli.run import batch_options, device_of, seconds_of
-    from separate.lyrics.batch import LyricsTask
+    from separate.cli.batch import batch_options, device_of, seconds_of
+    from separate.cli.screen import show_batch
+    from separate.lyrics.batch import make_lyrics_job
     from separate.lyrics.settings import GuardSettings, LyricsSettings, ShortFormSettings
 
     given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
@@ -227,30 +223,18 @@ def lyrics(
         short_form=ShortFormSettings(is_concatenated=concatenate),
         guards=GuardSettings(is_on=guards),
     )
-    _run(given, LyricsTask(settings, given.folder, stems, lines), json=json)
+    job = make_lyrics_job(settings, given.folder, stems=stems, line_times=lines)
+    remark = ""
+    if whisper is None:
+        found = Path(str(job.settings.whisper))
+        remark = f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})"
+    show_batch(given, job, "writing down", json=json, remark=remark)
 
 
 lyrics_app = typer.Typer(
     add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 lyrics_app.command("lyrics", cls=BatchCommand)(lyrics)
-
-
-def _run(given: "Given", task: "LyricsTask", *, json: bool) -> None:
-    from separate.cli.screen import show_batch
-    from separate.lyrics.batch import run_lyrics
-    from separate.lyrics.recogniser import find_whisper
-
-    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
-        return run_lyrics(
-            given.inputs, task, **given.how, on_progress=on_progress, on_record=on_record
-        )
-
-    remark = ""
-    if task.settings.whisper is None:
-        found = find_whisper(None, task.settings.language)
-        remark = f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})"
-    show_batch(work, "writing down", given.out, json=json, remark=remark)
 
 
 def _bool(flag: str, text: str | None) -> bool | None:

@@ -1,19 +1,17 @@
-"""`separate run`: the main job on the command line.
+"""`separate run`: the main command.
 
-In: inputs and options. Out: one call of the library, lines on the terminal and an exit code. Heavy
-imports stand inside the functions: they happen after the arguments are parsed.
+Modules that import torch are imported inside the functions, after the arguments are parsed.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from separate.cli import options as o
+from separate.settings import Request, Settings
 
 if TYPE_CHECKING:
-    from separate.batch.remote.files import Place
-    from separate.batch.run import BatchResult, OnRecord, Progress
-    from separate.settings import Settings
+    from separate.auto.tree import AutoOptions
+    from separate.batch.job import Job
+    from separate.cli.batch import Given
 
 
 def run(
@@ -24,8 +22,8 @@ def run(
     like: o.Like = None,
     exclude: o.Not = None,
     unlike: o.NotLike = None,
-    words: o.Words = 0.5,
-    firmness: o.Firmness = 1.0,
+    words: o.Words = Request.text_weight,
+    firmness: o.Firmness = Request.negative_weight,
     sum_to_mix: o.SumToMix = None,
     residual: o.Residual = None,
     auto: o.Auto = False,
@@ -35,23 +33,23 @@ def run(
     tagger: o.Tagger = None,
     start: o.Start = None,
     end: o.End = None,
-    model: o.Model = "default",
+    model: o.Model = Settings.model,
     query_net: o.QueryNet = None,
     list_models: o.ListModels = False,
     segment: o.Segment = None,
     overlap: o.Overlap = None,
-    shifts: o.Shifts = 0,
-    strength: o.Strength = 1.0,
-    device: o.Device = "cpu",
+    shifts: o.Shifts = Settings.shifts,
+    strength: o.Strength = Settings.strength,
+    device: o.Device = Settings.device,
     out: o.Out = "separated",
-    filename: o.Filename = "{track}/{stem}.{ext}",
+    filename: o.Filename = Settings.filename,
     format: o.Format = None,
     mp3: o.Mp3 = False,
     flac: o.Flac = False,
-    mp3_bitrate: o.Mp3Bitrate = 320,
+    mp3_bitrate: o.Mp3Bitrate = Settings.mp3_bitrate,
     int24: o.Int24 = False,
     float32: o.Float32 = False,
-    clip_mode: o.ClipMode = "clamp",
+    clip_mode: o.ClipMode = Settings.clip_mode,
     jobs: o.Jobs = None,
     threads: o.Threads = None,
     ray: o.Ray = None,
@@ -61,8 +59,8 @@ def run(
     json: o.Json = False,
 ) -> None:
     """Take sources out of recordings: DIR/<track>/<query>.wav and DIR/<track>/residual.wav."""
-    from separate.errors import SettingsError
-    from separate.settings import Settings
+    from separate.cli.batch import batch_options, device_of, seconds_of
+    from separate.cli.screen import show_batch
 
     given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
     settings = Settings(
@@ -74,7 +72,7 @@ def run(
         overlap=overlap,
         shifts=shifts,
         strength=strength,
-        start=seconds_of("--start", start) or 0.0,
+        start=seconds_of("--start", start) or Settings.start,
         end=seconds_of("--end", end),
         format=_format(format, mp3, flac),
         subtype=_subtype(int24, float32),
@@ -82,139 +80,73 @@ def run(
         clip_mode=clip_mode,
         filename=filename,
     )
-    asked = {
-        "texts": query or (),
-        "stems": stems,
-        "two_stems": two_stems,
-        "like": like or (),
-        "exclude": exclude or (),
-        "unlike": unlike or (),
-        "residual": residual,
-        "share": sum_to_mix,
-    }
-    walk = {"levels": levels, "threshold": threshold, "most": max_sources, "tagger": tagger}
-    walk = {name: value for name, value in walk.items() if value is not None}
-    if not auto and walk:
-        raise SettingsError("--levels, --threshold, --max-sources and --tagger go with --auto")
-    if auto and any(value is not None and value != () and value is not False
-                    for value in asked.values()):  # fmt: skip
+    request = Request(
+        texts=tuple(query or ()),
+        stems=stems,
+        two_stems=two_stems,
+        like=tuple(like or ()),
+        exclude=tuple(exclude or ()),
+        unlike=tuple(unlike or ()),
+        text_weight=words,
+        negative_weight=firmness,
+        residual=residual,
+        sum_to_mixture=sum_to_mix,
+    )
+    tree = _auto_options(auto, levels, threshold, max_sources, tagger)
+    job, remark = _job(given, settings, request, tree)
+    show_batch(given, job, "separating", json=json, remark=remark)
+
+
+def _job(
+    given: "Given", settings: Settings, request: Request, tree: "AutoOptions | None"
+) -> "tuple[Job, str]":
+    """Return the job, automatic where a tree is asked for, and a line on how queries are read."""
+    from separate.errors import SettingsError
+
+    if tree is None:
+        from separate.batch.separation import make_job
+        from separate.queries.query import readings
+
+        job = make_job(given.folder, settings, request)
+        return job, readings(job.queries)
+    if not request.is_empty:
         raise SettingsError("--auto finds by itself what sounds: leave the queries out")
-    if auto:
-        _run_auto(given, settings, walk, json=json)
-    else:
-        weights = {"words": words, "firmness": firmness}
-        _run(given, settings, {**asked, **weights}, json=json)
+    from separate.auto.run import AutoJob
+
+    return AutoJob(settings, tree, given.folder), ""
 
 
-def _run_auto(given: "Given", settings: "Settings", walk: dict[str, Any], *, json: bool) -> None:
-    from separate.auto.run import run_auto
-    from separate.auto.tree import AutoOptions
-    from separate.cli.screen import show_batch
+def _auto_options(
+    auto: bool,
+    levels: str | None,
+    threshold: float | None,
+    max_sources: int | None,
+    tagger: str | None,
+) -> "AutoOptions | None":
+    """Read the options of the tree; None without --auto."""
     from separate.errors import SettingsError
 
-    if "levels" in walk:
-        parts = walk["levels"].split(",")
-        if not all(part.strip().isdigit() for part in parts):
-            raise SettingsError(f"--levels {walk['levels']!r}: give numbers, for example 1,2,3")
-        walk["levels"] = tuple(sorted({int(part) for part in parts}))
-    options = AutoOptions(**walk)
-
-    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
-        return run_auto(
-            given.inputs,
-            given.folder,
-            settings,
-            options,
-            **given.how,
-            on_progress=on_progress,
-            on_record=on_record,
-        )
-
-    show_batch(work, "separating", given.out, json=json)
-
-
-def _run(given: "Given", settings: "Settings", asked: dict[str, Any], *, json: bool) -> None:
-    from separate.batch.separation import run_batch
-    from separate.batch.task import make_task
-    from separate.cli.screen import show_batch
-    from separate.queries.query import readings
-
-    task = make_task(given.folder, settings, **asked)
-
-    def work(on_progress: "Progress", on_record: "OnRecord") -> "BatchResult":
-        return run_batch(
-            given.inputs, task, **given.how, on_progress=on_progress, on_record=on_record
-        )
-
-    show_batch(work, "separating", given.out, json=json, remark=readings(task.queries))
-
-
-@dataclass(frozen=True)
-class Given:
-    """What every command that runs a batch is given."""
-
-    inputs: list["Place"]
-    out: "Place"
-    how: dict[str, Any]  # arguments that `run_batch`, `run_auto` and `run_lyrics` share
-
-    @property
-    def folder(self) -> Path:
-        """The output folder; unused where the outputs go elsewhere."""
-        return self.out if isinstance(self.out, Path) else Path()
-
-
-def batch_options(
-    inputs: list[str] | None,
-    out: str,
-    jobs: int | None,
-    ray: str | None,
-    gpus_per_worker: float,
-    max_fetch_gb: float,
-    resume: bool,
-) -> Given:
-    """Read the options that every command with a batch has.
-
-    Raises:
-        SettingsError: There is no input, a URL is refused, or a number is out of its range.
-    """
-    from separate.batch.ray_cluster import RayOptions
-    from separate.batch.remote.files import RemoteOptions, place_of
-    from separate.errors import SettingsError
-
-    if not inputs:
-        raise SettingsError("no input: name at least one file or folder")
-    if not 0 < max_fetch_gb <= 1e6:
-        raise SettingsError(f"--max-fetch-gb {max_fetch_gb}: give more than 0, and at most 1000000")
-    if gpus_per_worker and ray is None:
-        raise SettingsError("--gpus-per-worker goes with --ray; on this machine give --device cuda")
-    place = place_of(out, writing=True)
-    remote = RemoteOptions(None if isinstance(place, Path) else place, int(max_fetch_gb * 2**30))
-    how: dict[str, Any] = {"resume": resume, "remote": remote}
-    if ray is None:
-        how["jobs"] = 1 if jobs is None else jobs
-    else:
-        how["ray"] = RayOptions(None if ray == "local" else ray, jobs, gpus_per_worker)
-    return Given([place_of(text) for text in inputs], place, how)
-
-
-def device_of(device: str, gpus_per_worker: float) -> str:
-    """Return the device of the workers: the GPU that Ray shows each, where they have one."""
-    return "cuda" if gpus_per_worker and device == "cpu" else device
-
-
-def seconds_of(flag: str, text: str | None) -> float | None:
-    """Read seconds, m:s or h:m:s."""
-    from separate.errors import SettingsError
-
-    if text is None:
+    if not auto:
+        if any(value is not None for value in (levels, threshold, max_sources, tagger)):
+            raise SettingsError("--levels, --threshold, --max-sources and --tagger go with --auto")
         return None
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
-        raise SettingsError(f"{flag} {text!r}: give seconds (83.5), 1:23.5 or 1:02:03")
-    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+    from separate.auto.tree import AutoOptions
+
+    return AutoOptions(
+        levels=AutoOptions.levels if levels is None else _levels(levels),
+        threshold=AutoOptions.threshold if threshold is None else threshold,
+        most=AutoOptions.most if max_sources is None else max_sources,
+        tagger=tagger,
+    )
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    from separate.errors import SettingsError
+
+    parts = text.split(",")
+    if not all(part.strip().isdigit() for part in parts):
+        raise SettingsError(f"--levels {text!r}: give numbers, for example 1,2,3")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _format(format: str | None, mp3: bool, flac: bool) -> str:
@@ -223,7 +155,7 @@ def _format(format: str | None, mp3: bool, flac: bool) -> str:
     named = {name for name, wanted in (("mp3", mp3), ("flac", flac), (format, format)) if wanted}
     if len(named) > 1:
         raise SettingsError("several formats are named; take one of --format, --mp3 and --flac")
-    return str(named.pop()).lower() if named else "wav"
+    return str(named.pop()).lower() if named else Settings.format
 
 
 def _subtype(int24: bool, float32: bool) -> str | None:

@@ -1,13 +1,8 @@
-"""A batch on the terminal: the bar, a line a result, errors aside, the exit code.
-
-In: what runs the batch. Out: lines, and an exit that tells whether all went well.
-"""
+"""A batch on the terminal: a progress bar, a line for each output, errors, the exit code."""
 
 import signal
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -16,32 +11,30 @@ from separate.cli.progress import terminal
 from separate.errors import one_line
 
 if TYPE_CHECKING:
+    from separate.batch.job import Job
     from separate.batch.record import Record
     from separate.batch.remote.files import Place
-    from separate.batch.run import BatchResult, OnRecord, Progress
+    from separate.cli.batch import Given
     from separate.cli.progress import Terminal
 
 
 def show_batch(
-    run: "Callable[[Progress, OnRecord], BatchResult]",
-    description: str,
-    folder: "Place",
-    *,
-    json: bool,
-    remark: str = "",
+    given: "Given", job: "Job", description: str, *, json: bool, remark: str = ""
 ) -> None:
     """Run a batch and show how it goes.
 
     Args:
-        run: Runs it, given what to call with progress and with records.
+        given: Inputs, output folder and options.
+        job: What to do with each input.
         description: The words before the bar.
-        folder: Of the outputs.
         json: Print records instead of the outputs' paths.
         remark: A line on the error stream before all others.
 
     Raises:
-        typer.Exit: A file failed (1), or somebody stopped it (130).
+        typer.Exit: A file failed (1), or the user stopped the batch (130).
     """
+    from separate.batch.run import run_batch
+
     signal.signal(signal.SIGTERM, _terminated)
     finished, audio_seconds, began = 0, 0.0, time.monotonic()
     with terminal(description) as screen:
@@ -55,10 +48,16 @@ def show_batch(
                 audio_seconds += record.duration
                 rate = audio_seconds / max(0.1, time.monotonic() - began)
                 screen.describe(f"{description}, {finished} files, {rate:.1f} x real time")
-            _show(screen, record, folder, is_old, json)
+            _show(screen, record, given.out, is_old, json)
 
         try:
-            result = run(screen.update, on_record)
+            result = run_batch(
+                given.inputs,
+                job,
+                given.options,
+                on_progress=screen.update,
+                on_record=on_record,
+            )
         except KeyboardInterrupt:
             screen.note(f"stopped; {finished} finished, go on with --resume")
             raise typer.Exit(130) from None
@@ -70,13 +69,14 @@ def show_batch(
 
 
 def _show(screen: "Terminal", record: "Record", folder: "Place", is_old: bool, json: bool) -> None:
-    """Print what became of a file: its outputs or its record; warnings and errors aside."""
+    """Print a file's outputs or its record; warnings and errors go to the error stream."""
+    from separate.batch.remote.files import child_of
+
     if json:
         screen.result(record.as_json())
     elif not is_old:
         for output in record.outputs:
-            path = folder / output.path if isinstance(folder, Path) else folder.child(output.path)
-            screen.result(str(path))
+            screen.result(str(child_of(folder, output.path)))
     if record.error:
         screen.note(f"error: {one_line(record.error)}")
     for query, way in () if is_old else record.ways.items():

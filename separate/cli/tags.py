@@ -49,7 +49,7 @@ def tags_command(
     """Tell what sounds in recordings: AudioSet's classes with likelihood and times."""
     from separate.audio import check_writable
     from separate.batch.tracks import find_tracks
-    from separate.cli.run import seconds_of
+    from separate.cli.batch import seconds_of
     from separate.errors import InputError, SettingsError
 
     if not 0 < threshold <= 1:

@@ -1,36 +1,15 @@
-"""Many recordings: which are to be done, one after another or in several processes, the record.
+"""The lyrics job: transcribe what is sung in each track."""
 
-In: files and folders, settings. Out: text files, a line of the record each, and how it went. A
-file that fails stops no other; `resume` goes on where a run was stopped.
-"""
-
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from separate.batch.ray_cluster import RayOptions
-from separate.batch.record import Output, Record
-from separate.batch.remote.files import Place, RemoteOptions
-from separate.batch.run import (
-    BatchResult,
-    OnRecord,
-    Progress,
-    batch_tracks,
-    open_records,
-    run_items,
-)
-from separate.batch.task import draft_record, error_line
+from separate.batch.job import Item, OnPart, Work, draft_record
+from separate.batch.record import Record
 from separate.batch.tracks import Track
-from separate.errors import (
-    Cancelled,
-    CheckpointError,
-    InputError,
-    SettingsError,
-    WeightsError,
-)
+from separate.errors import InputError
 from separate.files import sha256_of
 from separate.lyrics.files import check_places, places_of, write_lyrics
 from separate.lyrics.line_times import EXTENSIONS, read_line_times
@@ -41,206 +20,153 @@ from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.stems import StemsIndex
 from separate.open import cards_sha256
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
-class LyricsTask:
-    """What is done with each recording of a batch."""
+class LyricsJob:
+    """Transcribe what is sung in each track; see `separate.batch.job.Job`."""
 
-    settings: LyricsSettings
+    settings: LyricsSettings  # `whisper` is the path of a file
     folder: Path  # of the outputs
     stems: Path | None = None  # folder of vocals that were separated before
     line_times: Path | None = None  # a file, or a folder with one a recording
 
+    @property
+    def threads(self) -> int | None:
+        """Processor threads of each process; None: the batch decides."""
+        return self.settings.threads
 
-@dataclass(frozen=True)
-class Item:
-    """One recording that is to be done."""
+    def items(self, tracks: Sequence[Track]) -> list[Item]:
+        """List one item a track, with the paths of its outputs.
 
-    track: Track
-    places: dict[str, str]  # path of each format's file, relative to the output folder
-    draft: Record  # the record so far
-    line_times: Path | None
+        Raises:
+            InputError: One file of line times is given for many recordings.
+        """
+        given = self.line_times
+        if given is not None and not given.is_dir() and len(tracks) > 1:
+            raise InputError(f"{given}: is of one recording; for several give a folder to --lines")
+        sha256 = f"{sha256_of(self._whisper())},{cards_sha256(self.settings.model)}"
+        stems = None if self.stems is None else str(self.stems.absolute())
+        settings = {**self.settings.fingerprint(), "whisper": None, "stems": stems}
+        return [
+            Item(
+                track,
+                draft_record(
+                    track,
+                    settings,
+                    self._line_times_data(track),
+                    sha256,
+                    command="lyrics",
+                    places=places_of(track.name, self.settings.formats),
+                ),
+            )
+            for track in tracks
+        ]
+
+    def _whisper(self) -> Path:
+        return find_whisper(self.settings.whisper, self.settings.language)
+
+    def line_times_of(self, track: Track) -> Path | None:
+        """Return the line times of a track: the file, or the one of its name in the folder."""
+        given = self.line_times
+        if given is None or not given.is_dir():
+            return given
+        paths = (given / f"{track.name}{extension}" for extension in EXTENSIONS)
+        return next((path for path in paths if path.is_file()), given / f"{track.name}.lrc")
+
+    def _line_times_data(self, track: Track) -> list[dict[str, Any]]:
+        """Return the line times of a track as plain values for its record."""
+        path = self.line_times_of(track)
+        if path is None:
+            return []
+        return [{"lines": str(path), "sha256": sha256_of(path) if path.is_file() else None}]
+
+    def load(self, threads: int | None) -> Work:
+        """Load Whisper; the separator is loaded when the first track needs it."""
+        return partial(transcribe_item, Transcriber(replace(self.settings, threads=threads)), self)
 
 
-def run_lyrics(
-    inputs: Sequence[Place],
-    task: LyricsTask,
+def make_lyrics_job(
+    settings: LyricsSettings,
+    folder: Path,
     *,
-    jobs: int = 1,
-    resume: bool = False,
-    ray: RayOptions | None = None,
-    remote: RemoteOptions | None = None,
-    on_progress: Progress | None = None,
-    on_record: OnRecord | None = None,
-) -> BatchResult:
-    """Transcribe files and folders.
+    stems: Path | None = None,
+    line_times: Path | None = None,
+) -> LyricsJob:
+    """Check what a user asks for, find Whisper's weights, and return the job.
 
     Args:
-        inputs: Files, folders and patterns, here or in a store.
-        task: What to do with each.
-        jobs: Processes, each with models of its own.
-        resume: Skip what the record shows to be complete.
-        ray: Work on a Ray cluster instead; None: on this machine.
-        remote: Where results go if not to the task's folder, and how much is fetched at once.
-        on_progress: Called with bytes of input done and in all; what it raises stops the batch.
-        on_record: Called with each file's record, and whether the file was complete already.
-
-    Returns:
-        The records of all files; those that failed have an `error`.
+        settings: Of the transcription.
+        folder: Of the outputs.
+        stems: Folder of vocals that were separated before.
+        line_times: A file, or a folder with one a recording.
 
     Raises:
-        OutputError: The output folder can't be written to.
-        InputError: A store can't be read.
-        WeightsError, SettingsError: The task can't be done with any file.
+        SettingsError: There is no such language.
+        WeightsError: Whisper is not on this machine.
+        InputError: The line times are missing.
     """
-    if jobs < 1:
-        raise SettingsError(f"--jobs {jobs}: give 1 or more")
-    check_language(task.settings.language)
-    whisper = find_whisper(task.settings.whisper, task.settings.language)
-    task = replace(task, settings=replace(task.settings, whisper=str(whisper)))
-    records = open_records(task.folder, remote)
-    items = _plan(batch_tracks(inputs, task.folder, records, remote), task, whisper)
+    check_language(settings.language)
+    if line_times is not None and not line_times.exists():
+        raise InputError(f"{line_times}: no such file; give line times as .json, .lrc or .srt")
+    whisper = find_whisper(settings.whisper, settings.language)
+    return LyricsJob(replace(settings, whisper=str(whisper)), folder, stems, line_times)
 
-    def make_worker(threads: int | None) -> Worker:
-        return Worker(replace(task, settings=replace(task.settings, threads=threads)))
 
-    return run_items(
-        items,
-        records,
-        make_worker,
-        jobs=jobs,
-        threads=task.settings.threads,
-        resume=resume,
-        ray=ray,
-        remote=remote,
-        on_progress=on_progress,
-        on_record=on_record,
+def transcribe_item(
+    transcriber: Transcriber, job: LyricsJob, item: Item, folder: Path, on_part: OnPart
+) -> Record:
+    """Transcribe one track.
+
+    Args:
+        transcriber: Loaded.
+        job: Settings, separated vocals and line times.
+        item: The track, with the path of each format's file.
+        folder: The output folder.
+        on_part: Called with the part done, 0..1; what it raises ends the transcription.
+
+    Returns:
+        The completed record.
+
+    Raises:
+        InputError: The track, its vocals or its line times can't be read.
+        OutputError: A file can't be written.
+    """
+    path = item.track.path
+    if path.is_dir():
+        raise InputError(f"{path}: holds no audio files; name a file or another folder")
+    check_places(folder, item.places)
+    times, spans = job.line_times_of(item.track), None
+    if times is not None:
+        open_line = job.settings.short_form.open_line
+        spans = [line.span for line in read_line_times(times, open_line)]
+    lyrics = transcriber.transcribe(
+        path, vocals=_vocals(job, item, folder), line_times=spans, on_progress=on_part
+    )
+    note = lyrics.note()
+    return replace(
+        item.draft,
+        outputs=write_lyrics(lyrics, folder, item.places),
+        presence={} if lyrics.presence is None else {"vocals": round(lyrics.presence, 4)},
+        warnings=[note] if note else [],
+        duration=lyrics.duration,
     )
 
 
-def _plan(tracks: Sequence[Track], task: LyricsTask, whisper: Path) -> list[Item]:
-    """List what is to be done; drafts name the outputs that are wanted."""
-    sha256 = f"{sha256_of(whisper)},{cards_sha256(task.settings.model)}"
-    settings = {**task.settings.fingerprint(), "whisper": None, "stems": _text(task.stems)}
-    items = []
-    for track in tracks:
-        places = places_of(track.name, task.settings.formats)
-        line_times = _line_times_of(track, task.line_times, alone=len(tracks) == 1)
-        draft = _draft(track, settings, line_times, sha256)
-        wanted = [Output(name, place, "", 0) for name, place in places.items()]
-        items.append(Item(track, places, replace(draft, outputs=wanted), line_times))
-    return items
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path.absolute())
-
-
-def _line_times_of(track: Track, given: Path | None, *, alone: bool) -> Path | None:
-    """Return the line times of one recording: the file, or the one of its name in the folder.
+def _vocals(job: LyricsJob, item: Item, folder: Path) -> Vocals | None:
+    """Return vocals that are there already: as given, or of this model in the output folder.
 
     Raises:
-        InputError: The path is missing, or one file is given for many recordings.
+        InputError: A folder of stems is given, and holds no vocals of this track.
     """
-    if given is None:
+    if job.settings.start or job.settings.end is not None:
         return None
-    if given.is_dir():
-        names = (given / f"{track.name}{extension}" for extension in EXTENSIONS)
-        return next((path for path in names if path.is_file()), given / f"{track.name}.lrc")
-    if not given.is_file():
-        raise InputError(f"{given}: no such file; give line times as .json, .lrc or .srt")
-    if not alone:
-        raise InputError(f"{given}: is of one recording; for several give a folder to --lines")
-    return given
-
-
-def _draft(
-    track: Track, settings: dict[str, Any], line_times: Path | None, model_sha256: str
-) -> Record:
-    queries = []
-    if line_times is not None:
-        digest = sha256_of(line_times) if line_times.is_file() else None
-        queries = [{"lines": str(line_times), "sha256": digest}]
-    draft = draft_record(track, settings, queries, model_sha256)
-    return replace(draft, command="lyrics")
-
-
-class Worker:
-    """What a process does: loads the models with its first file, and keeps them."""
-
-    def __init__(self, task: LyricsTask) -> None:
-        self._task = task
-        self._transcriber: Transcriber | None = None
-
-    def moved(self, folder: Path) -> "Worker":
-        """Return the same for another output folder."""
-        return Worker(replace(self._task, folder=folder))
-
-    def __call__(self, item: Item, on_progress: Callable[[float], None]) -> Record:
-        """Transcribe one item.
-
-        Returns:
-            Its completed record; a failure with this file is its `error`.
-
-        Raises:
-            CheckpointError, SettingsError, WeightsError: It would fail with every file.
-        """
-        draft = replace(item.draft, outputs=[])
-        began = time.perf_counter()
-        if self._transcriber is None:
-            self._transcriber = Transcriber(self._task.settings)
-        try:
-            done = self._transcribe(self._transcriber, item, draft, on_progress)
-        except (CheckpointError, SettingsError, WeightsError, Cancelled):
-            raise
-        except Exception as error:
-            _log.debug("%s failed", item.track.path, exc_info=True)
-            done = replace(draft, error=error_line(item.track.path, error))
-        return replace(done, seconds=round(time.perf_counter() - began, 3))
-
-    def _transcribe(
-        self,
-        transcriber: Transcriber,
-        item: Item,
-        draft: Record,
-        on_progress: Callable[[float], None],
-    ) -> Record:
-        task, path = self._task, item.track.path
-        if path.is_dir():
-            raise InputError(f"{path}: holds no audio files; name a file or another folder")
-        check_places(task.folder, item.places)
-        spans = None
-        if item.line_times is not None:
-            open_line = task.settings.short_form.open_line
-            spans = [line.span for line in read_line_times(item.line_times, open_line)]
-        lyrics = transcriber.transcribe(
-            path, vocals=self._vocals(item), line_times=spans, on_progress=on_progress
-        )
-        outputs = write_lyrics(lyrics, task.folder, item.places)
-        note = lyrics.note()
-        return replace(
-            draft,
-            outputs=outputs,
-            presence={} if lyrics.presence is None else {"vocals": round(lyrics.presence, 4)},
-            warnings=[note] if note else [],
-            duration=lyrics.duration,
-        )
-
-    def _vocals(self, item: Item) -> Vocals | None:
-        """Vocals that are there already: of the same model in the output folder, or as given."""
-        task = self._task
-        if task.settings.start or task.settings.end is not None:
-            return None
-        if task.stems is not None:
-            index = StemsIndex(task.stems)
-            found = index.recorded(item.track) or index.by_place(item.track)
-            if found is None:
-                raise InputError(
-                    f"{task.stems}: holds no vocals of {item.track.path}; leave out --stems to"
-                    " separate anew"
-                )
-            return found
+    if job.stems is None:
         sha256 = item.draft.model_sha256.partition(",")[2]
-        return StemsIndex(task.folder).recorded(item.track, sha256)
+        return StemsIndex(folder).recorded(item.track, sha256)
+    index = StemsIndex(job.stems)
+    found = index.recorded(item.track) or index.by_place(item.track)
+    if found is None:
+        raise InputError(
+            f"{job.stems}: holds no vocals of {item.track.path}; leave out --stems to separate anew"
+        )
+    return found

@@ -23,7 +23,7 @@ from separate.lyrics.settings import LyricsSettings
 from separate.lyrics.vad import Span
 
 if TYPE_CHECKING:
-    from separate.batch.task import AnySeparator
+    from separate.separator import Separator
 
 Progress = Callable[[float], None]  # part done, 0..1
 _LANGUAGE_PIECES = 3  # loudest segments that tell the language
@@ -51,7 +51,7 @@ class Transcriber:
         settings: LyricsSettings | None = None,
         *,
         recogniser: Recogniser | None = None,
-        separator: "AnySeparator | None" = None,
+        separator: "Separator | None" = None,
     ) -> None:
         """Load Whisper; the separator is loaded when the first recording needs it.
 
@@ -141,7 +141,7 @@ class Transcriber:
             on_progress=on_progress,
         )
 
-    def _load_separator(self) -> "AnySeparator":
+    def _load_separator(self) -> "Separator":
         if self._separator is None:
             from separate.open import open_separator
             from separate.settings import Settings

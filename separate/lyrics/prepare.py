@@ -18,7 +18,7 @@ from separate.lyrics.settings import SAMPLE_RATE, VadSettings
 from separate.lyrics.tracks import Track, Tracks, in_blocks
 
 if TYPE_CHECKING:
-    from separate.batch.task import AnySeparator
+    from separate.separator import Separator
 
 VOCALS = "vocals"
 _BLOCK_SAMPLES = 262_144
@@ -30,7 +30,7 @@ Progress = Callable[[float], None]  # part done, 0..1
 class Vocals:
     """Where the vocals come from."""
 
-    separator: "AnySeparator | None" = None
+    separator: "Separator | None" = None
     path: Path | None = None  # of a stem that was written before
     array: np.ndarray | None = None  # `(channels, time)`, of the mixture's rate
     presence: float | None = None  # that is known of a stem
@@ -143,8 +143,8 @@ def _fill(
         return Tracks(mixture, track), vocals.presence if vocals else None
     track = Track(folder / "vocals.f32", sample_rate, vad)
     stream = vocals.separator.stream(through(), sample_rate, channels, [VOCALS], report)
-    for block in stream:
-        track.append(block.estimates[0])
+    for separated in stream:
+        track.append(separated.estimates[0])
     track.append(np.zeros((channels, 0), np.float32), last=True)
     return Tracks(mixture, track), float(stream.presence[VOCALS])
 

@@ -15,7 +15,7 @@ from separate import example_path
 from separate.app.jobs.orders import FindOrder, Order, SeparateOrder
 from separate.app.jobs.queue import OVER, Job, JobQueue
 from separate.app.jobs.workers import Workers
-from separate.settings import Settings
+from separate.settings import Request, Settings
 
 SETTINGS = Settings(threads=1)
 PATIENCE_SECONDS = 180
@@ -62,7 +62,8 @@ def test_stop_failure_and_death(workers, tmp_path, long_file):
         began.append(time.monotonic())
         queue.cancel(job)
 
-    order = SeparateOrder(long_file, tmp_path, 600, SETTINGS, ("vocals", "drums", "bass", "guitar"))
+    request = Request(texts=("vocals", "drums", "bass", "guitar"))
+    order = SeparateOrder(long_file, tmp_path, 600, SETTINGS, request)
     job = put(queue, order, cancel)
     assert job.over.wait(PATIENCE_SECONDS)
     assert job.state == "cancelled" and time.monotonic() - began[0] < 2
@@ -70,7 +71,7 @@ def test_stop_failure_and_death(workers, tmp_path, long_file):
 
     damaged = tmp_path / "server name.ogg"
     damaged.write_bytes(example_path().read_bytes()[:9000])
-    job = put(queue, SeparateOrder(damaged, tmp_path, 600, SETTINGS, ("drums",)))
+    job = put(queue, SeparateOrder(damaged, tmp_path, 600, SETTINGS, Request(texts=("drums",))))
     assert job.over.wait(PATIENCE_SECONDS)
     assert job.state == "failed"
     assert job.message.startswith("my song.ogg: ") and str(tmp_path) not in job.message
@@ -86,7 +87,9 @@ def test_stop_failure_and_death(workers, tmp_path, long_file):
 
 def test_what_lies_behind_the_limit_is_not_read(workers, tmp_path: Path):
     _, queue = workers
-    job = put(queue, SeparateOrder(example_path(), tmp_path, 1.5, SETTINGS, ("drums",)))
+    job = put(
+        queue, SeparateOrder(example_path(), tmp_path, 1.5, SETTINGS, Request(texts=("drums",)))
+    )
     assert job.over.wait(PATIENCE_SECONDS)
     assert job.result["duration"] == pytest.approx(1.5)
     assert job.result["mixture"]["frames"] == job.result["stems"][0]["frames"]

@@ -4,17 +4,18 @@ import os
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from separate.audio import write_audio
-from separate.batch.task import Task, make_task
+from separate.batch import run as batch
+from separate.batch.separation import SeparationJob, make_job
 from separate.errors import QueryError
 from separate.separator import check_queries
-from separate.settings import Settings
+from separate.settings import Request, Settings
 from separate.stream import StreamBlock
 
 RATE = 8000
@@ -148,13 +149,34 @@ def sound(path: Path, seconds: float = 0.5, peak: float = 0.4, **options: object
     return path
 
 
-def task(folder: Path, *texts: str, **options: object) -> Task:
+def task(folder: Path, *texts: str, **options: object) -> SeparationJob:
     asked = {
         key: options.pop(key)
-        for key in ("stems", "two_stems", "like", "exclude", "residual", "share")
+        for key in ("stems", "two_stems", "like", "exclude", "residual", "sum_to_mixture")
         if key in options
     }
-    return make_task(folder, Settings(**options), texts=texts, **asked)  # type: ignore[arg-type]
+    for key in ("like", "exclude"):
+        asked[key] = tuple(asked.get(key, ()))
+    return make_job(folder, Settings(**options), Request(texts=texts, **asked))
+
+
+def run_batch(
+    inputs: Sequence[Path],
+    job: SeparationJob,
+    *,
+    separator_factory: Callable[[Settings], object] | None = None,
+    on_progress: Callable[[float, float], None] | None = None,
+    on_record: Callable[[object, bool], None] | None = None,
+    **options: object,
+) -> batch.BatchResult:
+    """Run a batch with another separator, and with options by their names."""
+    return batch.run_batch(
+        inputs,
+        replace(job, factory=separator_factory),
+        batch.BatchOptions(**options),
+        on_progress=on_progress,
+        on_record=on_record,
+    )
 
 
 def files(folder: Path) -> list[str]:

@@ -64,6 +64,11 @@ def place_of(text: str | os.PathLike[str], *, writing: bool = False) -> Place:
     return parse_address(plain, writing=writing) if is_url(plain) else Path(plain)
 
 
+def child_of(folder: Place, place: str) -> Place:
+    """Return the place of a file below a folder, here or in a store."""
+    return folder / place if isinstance(folder, Path) else folder.child(place)
+
+
 def find_remote(address: Address) -> list[tuple[RemoteFile, str]]:
     """List a file, the sound files of a folder, or those that a pattern fits.
 

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from separate import Settings, example_path, read_audio
 from separate.auto.files import TREE_NAME, layout
 from separate.auto.gate import Gate
-from separate.auto.run import run_auto
+from separate.auto.run import AutoJob
 from separate.auto.tagging import TagTrack
 from separate.auto.tree import AutoOptions, heard_nodes, limited, merged, pruned, tops
 from separate.batch.record import RecordFile
+from separate.batch.run import BatchOptions, run_batch
 from separate.batch.tracks import Track
 from separate.cli.main import app
 from separate.errors import SettingsError
@@ -130,7 +131,7 @@ def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("auto")
     settings = Settings(end=6.0, threads=1, subtype="FLOAT")
     options = AutoOptions(levels=(1, 2, 3, 4), threshold=0.1, most=5)
-    return out, settings, options, run_auto([example_path()], out, settings, options)
+    return out, settings, options, run_batch([example_path()], AutoJob(settings, options, out))
 
 
 def test_a_run_writes_the_tree_and_tells_of_it(result):
@@ -166,10 +167,10 @@ def test_the_top_of_the_tree_and_the_residual_sum_to_the_mixture(result):
 
 def test_resume_skips_what_is_there_and_other_options_do_not(result):
     out, settings, options, _ = result
-    again = run_auto([example_path()], out, settings, options, resume=True)
+    again = run_batch([example_path()], AutoJob(settings, options, out), BatchOptions(resume=True))
     assert again.skipped == 1
     (out / "demo" / TREE_NAME).unlink()
-    more = run_auto([example_path()], out, settings, options, resume=True)
+    more = run_batch([example_path()], AutoJob(settings, options, out), BatchOptions(resume=True))
     assert more.skipped == 0 and (out / "demo" / TREE_NAME).is_file()
 
 
@@ -178,7 +179,7 @@ def test_silence_leaves_the_residual_alone_and_a_bad_file_stops_no_other(tmp_pat
     (tmp_path / "b.wav").write_text("no sound")
     out = tmp_path / "out"
     inputs = [tmp_path / "b.wav", tmp_path / "a.wav"]
-    batch = run_auto(inputs, out, Settings(threads=1), AutoOptions())
+    batch = run_batch(inputs, AutoJob(Settings(threads=1), AutoOptions(), out))
     assert [bool(record.error) for record in batch.records] == [True, False]
     assert json.loads((out / "a" / TREE_NAME).read_text())["sources"] == []
     assert read_audio(out / "a" / "residual.wav")[0].shape == (1, 20_000)

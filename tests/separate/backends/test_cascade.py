@@ -7,11 +7,12 @@ import torch
 from separate import Separator, Settings
 from separate.audio import write_audio
 from separate.backends.cascade import CascadeModel
-from separate.batch.separation import run_batch
-from separate.batch.task import make_task
+from separate.batch.run import run_batch
+from separate.batch.separation import make_job
 from separate.errors import CheckpointError, WeightsError
 from separate.models.hdemucs import HDemucs, HDemucsConfig, convert
 from separate.queries.query import Query, parse_query
+from separate.settings import Request
 from separate.weights.store import fetch
 
 RATE = 44_100
@@ -94,8 +95,9 @@ def test_one_stream_goes_all_ways_and_says_so(make):
 def test_a_run_records_the_ways(make, tmp_path):
     make()
     write_audio(tmp_path / "a.wav", noise(8000), RATE, subtype="PCM_16")
-    task = make_task(tmp_path / "out", Settings(model="hdemucs"), texts=["vocals", "snare"])
-    (record,) = run_batch([tmp_path / "a.wav"], task).records
+    request = Request(texts=("vocals", "snare"))
+    job = make_job(tmp_path / "out", Settings(model="hdemucs"), request)
+    (record,) = run_batch([tmp_path / "a.wav"], job).records
     assert record.error is None and "drums" in record.ways["snare"]
 
 

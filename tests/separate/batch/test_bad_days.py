@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from batch_helpers import Gate, files, make_fake, sound, task
+from batch_helpers import Gate, files, make_fake, run_batch, sound, task
 from remote_helpers import start_s3, use_s3
 from waiting import wait_for
 
@@ -26,7 +26,6 @@ from separate.batch.record import RecordFile
 from separate.batch.remote import address as remote
 from separate.batch.remote.address import Address
 from separate.batch.remote.files import RemoteOptions
-from separate.batch.separation import run_batch
 from separate.batch.verify import verify
 from separate.files import sha256_of
 
@@ -37,8 +36,7 @@ import json, os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from functools import partial
-from batch_helpers import files, make_fake, make_gated_fake, task
-from separate.batch.separation import run_batch
+from batch_helpers import files, make_fake, make_gated_fake, task, run_batch
 from separate.errors import SeparateError
 inputs, out, jobs, filler = Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]
 gate = os.environ.get("TEST_GATE")

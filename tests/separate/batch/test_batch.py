@@ -6,16 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from batch_helpers import RATE, FakeSeparator, files, make_fake, make_other_fake, sound, task
+from batch_helpers import (
+    RATE,
+    FakeSeparator,
+    files,
+    make_fake,
+    make_other_fake,
+    run_batch,
+    sound,
+    task,
+)
 from waiting import wait_for
 
 from separate.audio import AudioWriter, probe, read_audio
 from separate.batch.outputs import is_abandoned, remove_leftovers, staging_name
 from separate.batch.record import Record, RecordFile
-from separate.batch.separation import run_batch
-from separate.batch.task import make_task
+from separate.batch.separation import make_job
 from separate.errors import InputError, OutputError, QueryError, SettingsError
 from separate.files import sha256_of
+from separate.settings import Request
 
 
 def test_a_folder_and_what_is_written(tmp_path: Path) -> None:
@@ -264,8 +273,7 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from batch_helpers import make_endless_fake, task
-from separate.batch.separation import run_batch
+from batch_helpers import make_endless_fake, task, run_batch
 if __name__ == "__main__":
     run_batch([Path(sys.argv[2])], task(Path(sys.argv[3]), "drums"), jobs=int(sys.argv[4]),
               resume=True, separator_factory=make_endless_fake,
@@ -314,7 +322,7 @@ def test_tasks() -> None:
     assert [q.name for q in more.queries] == ["vocals", "bass", "other", "Drums", "lead guitar"]
     assert not more.settings.share and more.settings.residual == "residual"
     assert task(folder, stems=True, residual=True).stems[-1] == "residual"
-    assert task(folder, "a", "b", share=True).settings.share
+    assert task(folder, "a", "b", sum_to_mixture=True).settings.share
     assert task(folder, two_stems="vocals").stems == ("vocals", "no_vocals")
     assert task(folder, "residual").stems == ("residual", "residual (2)")
     assert task(folder, "a", exclude=["b"]).queries[0].exclude == ("b",)
@@ -333,14 +341,14 @@ def test_examples_describe_one_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {}, {"texts": ["a"], "two_stems": "b"}, {"stems": True, "two_stems": "b"},
-        {"stems": True, "exclude": ["b"]}, {"texts": ["a", "b"], "like": [Path("x.wav")]},
-        {"texts": ["a", "a"]},
+        Request(), Request(texts=("a",), two_stems="b"), Request(stems=True, two_stems="b"),
+        Request(stems=True, exclude=("b",)), Request(texts=("a", "b"), like=(Path("x.wav"),)),
+        Request(texts=("a", "a")),
     ],
     ids=str,
 )  # fmt: skip
-def test_tasks_that_make_no_sense(wrong: dict) -> None:
+def test_requests_that_make_no_sense(wrong: Request) -> None:
     settings = task(Path("out"), "drums").settings
     with pytest.raises(SettingsError) as error:
-        make_task(Path("out"), settings, **wrong)
+        make_job(Path("out"), settings, wrong)
     assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ import pytest
 from batch_helpers import sound
 
 from separate.batch.names import distinct, safe_name, stem_names
-from separate.batch.tracks import find_tracks, plan_outputs
+from separate.batch.tracks import find_tracks, output_places
 from separate.errors import SettingsError
 from separate.settings import Settings
 
@@ -72,7 +72,7 @@ def test_what_is_missing_stays_in(tmp_path: Path) -> None:
 def test_plans(tmp_path: Path) -> None:
     tracks = find_tracks([sound(tmp_path / "a.wav"), sound(tmp_path / "b.wav")])
     stems = stem_names(["drums", "residual"])
-    plans = plan_outputs(tracks, stems, Settings(format="flac", filename="{stem}/{track}.{ext}"))
+    plans = output_places(tracks, stems, Settings(format="flac", filename="{stem}/{track}.{ext}"))
     assert plans[1] == {"drums": "drums/b.flac", "residual": "residual/b.flac"}
     with pytest.raises(SettingsError, match="track"):
-        plan_outputs(tracks, stems, Settings(filename="{stem}.{ext}"))
+        output_places(tracks, stems, Settings(filename="{stem}.{ext}"))

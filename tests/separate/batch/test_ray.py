@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from batch_helpers import Gate, files, make_endless_fake, make_fake, sound, task
+from batch_helpers import Gate, files, make_endless_fake, make_fake, run_batch, sound, task
 from lyrics_helpers import clip_of, tiny_en
 from typer.testing import CliRunner
 from waiting import wait_for
@@ -19,7 +19,6 @@ from separate import example_path
 from separate.batch.outputs import remove_leftovers
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.record import RecordFile
-from separate.batch.separation import run_batch
 from separate.batch.verify import verify
 from separate.cli.main import app
 from separate.errors import QueryError, SettingsError

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
-from batch_helpers import files, make_fake, sound, task
+from batch_helpers import files, make_fake, run_batch, sound, task
 from lyrics_helpers import clip_of, tiny_en
 from remote_helpers import Server, start_s3, start_sftp, use_s3
 from typer.testing import CliRunner
@@ -25,7 +25,6 @@ from separate.batch.remote.address import Address, is_url, parse_address
 from separate.batch.remote.files import RemoteOptions, look_up, place_of
 from separate.batch.remote.record import RemoteRecords
 from separate.batch.run import BatchResult
-from separate.batch.separation import run_batch
 from separate.batch.verify import verify
 from separate.cli.main import app
 from separate.errors import InputError, OutputError, SettingsError

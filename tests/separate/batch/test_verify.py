@@ -2,11 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from batch_helpers import make_fake, sound, task
+from batch_helpers import make_fake, run_batch, sound, task
 from typer.testing import CliRunner
 
 from separate.batch.record import RecordFile
-from separate.batch.separation import run_batch
 from separate.batch.verify import Finding, verify
 from separate.cli.main import app
 from separate.errors import InputError

@@ -122,7 +122,7 @@ def test_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "run_batch", stop)
+    monkeypatch.setattr("separate.batch.run.run_batch", stop)
     result = separate("run", sound(tmp_path / "a.wav"), "-q", "a", "-o", tmp_path / "out")
     assert result.exit_code == 130
     assert "--resume" in result.stderr

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from separate.audio import read_audio, write_audio
-from separate.batch.task import make_task, query_data
+from separate.batch.separation import make_job, query_data
 from separate.errors import InputError, QueryError
 from separate.files import sha256_of
 from separate.queries import vocabulary
@@ -21,7 +22,7 @@ from separate.queries.query import (
     means_part,
     parse_query,
 )
-from separate.settings import Settings
+from separate.settings import Request, Settings
 
 STEMS = vocabulary.STEMS
 PROBES = [(stem, phrase) for stem, group in vocabulary.PROBES.items() for phrase in group]
@@ -344,10 +345,11 @@ def test_weights_out_of_range_are_refused(weights):
 
 def test_a_task_hands_examples_and_weights_on_and_records_them(tmp_path):
     path = write_audio(tmp_path / "tone.wav", tone(1.0), 44_100)
-    task = make_task(tmp_path, Settings(), texts=["drums"], unlike=[path], firmness=2.0)
-    (query,) = task.queries
+    request = Request(texts=("drums",), unlike=(path,), negative_weight=2.0)
+    job = make_job(tmp_path, Settings(), request)
+    (query,) = job.queries
     assert query.unlike == (path,) and query.firmness == 2.0
-    (entry,) = query_data(task.queries)
+    (entry,) = query_data(job.queries)
     assert entry["unlike"][0]["sha256"] == sha256_of(path) and entry["firmness"] == 2.0
     with pytest.raises(InputError, match="--not-like"):
-        make_task(tmp_path, Settings(), texts=["drums"], unlike=[tmp_path / "missing.wav"])
+        make_job(tmp_path, Settings(), replace(request, unlike=(tmp_path / "missing.wav",)))
