@@ -186,7 +186,10 @@ def _finished(run: Path, config: ArmConfig, bench: Mapping[str, Any]) -> dict[st
         return None
     try:
         row: dict[str, Any] = json.loads(path.read_text())
-        settings = plain({**asdict(ArmConfig()), **row["config"]})  # of what it does not name, too
+        known = dict(row["config"])
+        if "rate" in known:  # the name in older files
+            known["learning_rate"] = known.pop("rate")
+        settings = plain({**asdict(ArmConfig()), **known})  # with defaults for fields added later
         same = settings == plain(asdict(config)) and row["bench"] == bench
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: damaged ({error}); delete it to score the run again") from error

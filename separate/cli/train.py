@@ -1,6 +1,6 @@
-"""`separate train`: recipes on the command line.
+"""`separate train`: one command per recipe.
 
-In: folders of cached audio and options. Out: a run folder, and in the end a model with its card.
+A command reads folders of cached audio and writes a run folder with a model and its card.
 """
 
 from dataclasses import replace
@@ -12,13 +12,13 @@ import typer
 from separate.cli.train_options import Frames, Shared, whole_blocks, whole_numbers, with_shared
 
 Speed = Annotated[
-    float, typer.Option(min=0, max=0.5, help="Largest change of speed and pitch, +-.")
+    float, typer.Option(min=0, max=0.5, help="Largest change of speed and pitch, as a fraction.")
 ]
 train_app = typer.Typer(no_args_is_help=True, help="Train or adapt a separator of your own.")
 _MIXTURE_RECIPES = {
     "unsupervised": "Learn from mixtures of mixtures and their captions alone.",
-    "weak": "Learn from mixtures and their captions: the estimates of all phrases must add up.",
-    "semi": "As weak, and from single sources too.",
+    "weak": "Learn from mixtures and their captions: all phrases' estimates add up to the mixture.",
+    "semi": "Learn as weak does, and from single sources too.",
 }
 
 
@@ -32,23 +32,28 @@ def train() -> None:
 def supervised(
     shared: Shared,
     frames: Frames = 256,
-    queries: Annotated[int, typer.Option(min=1, help="Queries an example.")] = 4,
+    queries: Annotated[int, typer.Option(min=1, help="Queries per example.")] = 4,
     joined: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of queries for two sources at once.")
+        float,
+        typer.Option(min=0, max=1, help="Fraction of queries that ask for two sources at once."),
     ] = 0.0,
     speed: Speed = 0.06,
     real: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of songs that are not rendered.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Fraction of songs that are real recordings, not rendered."
+        ),
     ] = 0.5,
     teacher: Annotated[
-        str | None, typer.Option(help="Model whose masks are learned beside the truth.")
+        str | None,
+        typer.Option(help="Model for the distillation loss: its masks are a second target."),
     ] = None,
     background: Annotated[
         float,
         typer.Option(
             min=0,
             max=1,
-            help="Share of examples on a real recording that lacks the stems it is mixed with; for"
+            help="Fraction of examples mixed over a real recording without these stems; needs"
             " corpora of `separate data mixtures`.",
         ),
     ] = 0.0,
@@ -65,11 +70,11 @@ def supervised(
 
 @train_app.command()
 @with_shared(
-    init="default", licences="free,sharealike,nc,research", minutes=6.0, batch=1, rate=1e-3,
-    anneal=True, warmup=10, average=0.95, weight_decay=0.0, name="adapted", tune="film",
+    init="default", licences="free,sharealike,nc,research", minutes=6.0, batch=1,
+    learning_rate=1e-3, anneal=True, warmup=10, ema_decay=0.95, weight_decay=0.0, name="adapted", tune="film",
 )  # fmt: skip
 def adapt(shared: Shared) -> None:
-    """Adapt a model to a few songs of your own in minutes: its normalisations and FiLM layers.
+    """Adapt a model's normalisations and FiLM layers to a few songs of your own, in minutes.
 
     The folders may also hold songs with stems, or clips by label, as audio files.
     """
@@ -82,41 +87,43 @@ def adapt(shared: Shared) -> None:
         cached_folder(folder, cache / str(number), log=typer.echo)
         for number, folder in enumerate(shared.corpus)
     ]
-    # Few songs are soon known by heart: they are mixed anew more freely than many are.
+    # A network overfits a few songs quickly, so they are augmented more.
     mix = MixConfig(frames=192, aligned=0.2, gain_db=9, eq_db=8, speed=0.15, drop=0.2)
     replace(shared, corpus=cached).start(
         "supervised",
         mix=mix,
         supervised=SupervisedConfig(doubts=True, shared_weight=3),
-        multiples={"film_multiple": 0.1, "encoder_multiple": 1},
+        lr_scales={"film_lr_scale": 0.1, "encoder_lr_scale": 1},
     )
 
 
 def _mixture_command(recipe: str) -> None:
     """Add one of the recipes that learn from mixtures."""
 
-    @with_shared(rate=1e-4)
+    @with_shared(learning_rate=1e-4)
     def command(
         shared: Shared,
         frames: Frames = 128,
-        sources: Annotated[int, typer.Option(min=1, help="Sources a mixture.")] = 2,
-        listener: Annotated[
+        sources: Annotated[int, typer.Option(min=1, help="Sources per mixture.")] = 2,
+        scorer: Annotated[
             str,
             typer.Option(
+                "--scorer",
+                "--listener",
                 help="Scores the estimates where --contrast is above 0: embedded, clap,"
-                " efficientat-mn04, or a .pt."
+                " efficientat-mn04, or a .pt.",
             ),
         ] = "embedded",
         contrast: Annotated[
             float, typer.Option(min=0, help="Weight of the contrastive loss; the paper's is 0.5.")
         ] = 0.0,
         singles: Annotated[
-            list[Path] | None, typer.Option(help="Folder of single sources (semi); repeat.")
+            list[Path] | None, typer.Option(help="Folder of single sources (semi); repeatable.")
         ] = None,
         recordings: Annotated[
             float,
             typer.Option(
-                min=0, max=1, help="Share of mixtures from corpora of `separate data mixtures`."
+                min=0, max=1, help="Fraction of mixtures from corpora of `separate data mixtures`."
             ),
         ] = 0.0,
     ) -> None:
@@ -128,8 +135,8 @@ def _mixture_command(recipe: str) -> None:
         shared.start(
             recipe,
             mixtures=mixtures,
-            listener=listener,
-            contrast=contrast,
+            scorer=scorer,
+            contrastive_weight=contrast,
             singles=tuple(singles or ()),
         )
 
@@ -146,16 +153,17 @@ def anchors(
     shared: Shared,
     frames: Frames = 128,
     tagger: Annotated[
-        str, typer.Option(help="Finds anchors: embedded, efficientat-mn04, or its .pt.")
+        str, typer.Option(help="Tagger that finds anchors: embedded, efficientat-mn04 or its .pt.")
     ] = "embedded",
     condition: Annotated[
-        str, typer.Option(help="Ask by tags (the tagger's vector of the anchor) or name.")
+        str, typer.Option(help="Query by tags (the tagger's vector of the anchor) or by name.")
     ] = "tags",
     random_crops: Annotated[
-        bool, typer.Option("--random-crops", help="Any stretch of a clip instead of anchors.")
+        bool,
+        typer.Option("--random-crops", help="Use random excerpts of clips instead of anchors."),
     ] = False,
 ) -> None:
-    """Learn from clips of which only the label is known: USS's anchors."""
+    """Learn from clips with weak labels, by anchors as in USS."""
     from separate.errors import SettingsError
     from separate.train.recipes.anchors import CONDITIONS, AnchorConfig
 
@@ -166,23 +174,27 @@ def anchors(
 
 
 @train_app.command()
-@with_shared(init="random", rate=1e-3, average=0.99)
+@with_shared(init="random", learning_rate=1e-3, ema_decay=0.99)
 def ibm(
     shared: Shared,
-    channels: Annotated[str, typer.Option(help="Of the four convolutions.")] = "16,8,32,16",
+    channels: Annotated[
+        str, typer.Option(help="Channels of the four convolutions.")
+    ] = "16,8,32,16",
     hidden: Annotated[str, typer.Option(help="Sizes of the dense layers.")] = "512,256",
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Likelihood below which a bin is not the voice's.")
+        float, typer.Option(min=0, max=1, help="Likelihood below which a bin is not voice.")
     ] = 0.15,
-    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of the dense layers.")] = 0.5,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Dropout of the dense layers.")
+    ] = 0.5,
     autoencoder: Annotated[
         int, typer.Option(min=0, help="Steps of pretraining as an autoencoder.")
     ] = 0,
     speed: Speed = 0.15,
 ) -> None:
-    """Learn which bins are the voice's: a CNN and the ideal binary mask; songs with vocals.
+    """Train a CNN on the ideal binary mask of the voice; needs songs with vocals.
 
-    The paper's size is --channels 32,16,64,32 --hidden 2048,512.
+    The paper uses --channels 32,16,64,32 --hidden 2048,512.
     """
     from separate.models.ibm_cnn import IbmCnnConfig
     from separate.train.recipes.ibm import IbmConfig

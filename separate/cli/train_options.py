@@ -1,6 +1,6 @@
-"""What the commands of `separate train` share: options, and the settings that they fill.
+"""Options that the commands of `separate train` share, and the settings that they fill.
 
-Heavy imports stand inside the functions, so that help answers at once.
+Modules that need torch are imported inside functions, so that `--help` answers at once.
 """
 
 import inspect
@@ -11,109 +11,121 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from separate.train.settings import TUNE, LoopConfig, RunSettings, TuneConfig
+
 if TYPE_CHECKING:
     from separate.train.start import Size
 
 Folders = Annotated[list[Path], typer.Argument(help="Folders made by `separate data`.")]
-Run = Annotated[Path, typer.Option(help="Folder of the run; an unfinished one is resumed.")]
+Run = Annotated[Path, typer.Option(help="Folder of the run; an unfinished run is resumed.")]
 Init = Annotated[
     str,
     typer.Option(
         "--init", "--from", help="spleeter-2stems, a model's name or path, random, or small."
     ),
 ]
-Dev = Annotated[list[str] | None, typer.Option(help="Song held out to score on; repeat.")]
-Licences = Annotated[str, typer.Option(help="Licence classes to use.")]
-Minutes = Annotated[float, typer.Option(min=0, help="Wall-clock time of this call.")]
-Steps = Annotated[int, typer.Option(min=1, help="Steps of the whole run.")]
-Batch = Annotated[int, typer.Option(min=1, help="Examples a step and process.")]
-Rate = Annotated[float, typer.Option(help="Learning rate.")]
+Dev = Annotated[list[str] | None, typer.Option(help="Song held out for scoring; repeatable.")]
+Licences = Annotated[str, typer.Option(help="Licence classes to use, comma-separated.")]
+Minutes = Annotated[float, typer.Option(min=0, help="Wall-clock limit of this call.")]
+Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the whole run.")]
+Batch = Annotated[int, typer.Option(min=1, help="Examples per step and process.")]
+LearningRate = Annotated[
+    float,
+    typer.Option("--learning-rate", "--rate", help="Of parameters with no factor of their own."),
+]
 DecaySteps = Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")]
 Anneal = Annotated[
-    bool, typer.Option("--anneal", help="Let the rate fall to nothing by the end of --minutes.")
+    bool, typer.Option("--anneal", help="Decay the learning rate to 0 by the end of --minutes.")
 ]
 Warmup = Annotated[int, typer.Option(help="Steps of linear warm-up.")]
-Average = Annotated[float, typer.Option(help="Decay of the averaged weights.")]
-WeightDecay = Annotated[float, typer.Option(help="AdamW's.")]
+EmaDecay = Annotated[
+    float,
+    typer.Option("--ema-decay", "--average", help="Decay of the weights' moving average."),
+]
+WeightDecay = Annotated[float, typer.Option(help="Weight decay of AdamW.")]
 SaveMinutes = Annotated[float, typer.Option(min=0, help="Time between checkpoints.")]
-Seed = Annotated[int, typer.Option(help="Of initial weights and examples.")]
+Seed = Annotated[int, typer.Option(help="Seed of initial weights and examples.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0: all.")]
 Device = Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")]
 Name = Annotated[str, typer.Option(help="Name of the model in its card.")]
-Precision = Annotated[str, typer.Option(help="On disk: float32, float16, int8.")]
+Precision = Annotated[str, typer.Option(help="Of the weights on disk: float32, float16 or int8.")]
 Tune = Annotated[
     str,
     typer.Option(
-        help="all; film: only normalisations and what the query steers; music: only the music"
-        " trunk, made anew with layer normalisation where it has none; sounds: only the net for"
-        " sounds, which then answers for the clips' labels."
+        help="Part to train: all; film: normalisations and FiLM layers; music: the music net, which"
+        " --widths, --dense and --last may resize; sounds: the net for sounds, to which the gate"
+        " then routes the clips' labels."
     ),
 ]
 Widths = Annotated[
     str | None,
     typer.Option(
-        help="Of the six convolutions of a net that is made: --init small, --tune music, --tune"
-        " sounds. A narrower music trunk keeps what weighs most of the one there is."
+        help="Channels of the six levels of a new network: --init small, --tune music or --tune"
+        " sounds. A narrower music net keeps the channels of largest magnitude (pruning)."
     ),
 ]
 Dense = Annotated[
-    int | None, typer.Option(min=0, help="Width of its dense layers along frequency; 0: none.")
+    int | None,
+    typer.Option(min=0, help="Width of the new network's dense layers along frequency; 0: none."),
 ]
 Last = Annotated[
-    int | None, typer.Option(min=0, help="Channels of its last level; 0: half the first width.")
+    int | None,
+    typer.Option(min=0, help="Channels of the new network's last level; 0: half the first width."),
 ]
-Frames = Annotated[int, typer.Option(min=64, help="Spectra an example (23 ms each), x 64.")]
+Frames = Annotated[
+    int, typer.Option(min=64, help="STFT frames per example (23 ms each); a multiple of 64.")
+]
+
+_LICENCES = ",".join(RunSettings.licences)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What every recipe is given; each field is an option of its command."""
+    """Options that all recipes share; each field is an option of its command."""
 
     corpus: Folders
     run: Run
-    init: Init = "spleeter-2stems"
+    init: Init = RunSettings.init
     dev: Dev = None
-    licences: Licences = "free,sharealike"
-    minutes: Minutes = 60.0
-    steps: Steps = 1_000_000
-    batch: Batch = 2
-    rate: Rate = 3e-4
-    decay_steps: DecaySteps = 0
-    anneal: Anneal = False
-    warmup: Warmup = 100
-    average: Average = 0.999
-    weight_decay: WeightDecay = 1e-4
-    save_minutes: SaveMinutes = 5.0
-    seed: Seed = 0
-    threads: Threads = 0
-    device: Device = "cpu"
-    name: Name = "mine"
-    precision: Precision = "int8"
-    tune: Tune = "all"
+    licences: Licences = _LICENCES
+    minutes: Minutes = LoopConfig.minutes
+    steps: Steps = LoopConfig.steps
+    batch: Batch = LoopConfig.batch
+    learning_rate: LearningRate = LoopConfig.learning_rate
+    decay_steps: DecaySteps = LoopConfig.decay_steps
+    anneal: Anneal = LoopConfig.anneal
+    warmup: Warmup = LoopConfig.warmup
+    ema_decay: EmaDecay = LoopConfig.ema_decay
+    weight_decay: WeightDecay = LoopConfig.weight_decay
+    save_minutes: SaveMinutes = LoopConfig.save_minutes
+    seed: Seed = LoopConfig.seed
+    threads: Threads = RunSettings.threads
+    device: Device = RunSettings.device
+    name: Name = RunSettings.name
+    precision: Precision = RunSettings.precision
+    tune: Tune = TuneConfig.tune
     widths: Widths = None
     dense: Dense = None
     last: Last = None
 
-    def start(self, recipe: str, *, multiples: Mapping[str, float] = {}, **others: Any) -> None:
+    def start(self, recipe: str, *, lr_scales: Mapping[str, float] = {}, **others: Any) -> None:
         """Run a recipe; the last line printed is the model's path.
 
         Args:
             recipe: Its name.
-            multiples: Of the learning rate, see `TrunkConfig`, where they differ.
-            others: Further fields of the plan.
+            lr_scales: Factors of the learning rate that differ from `TuneConfig`'s.
+            others: Further fields of `RunConfig`.
 
         Raises:
             SettingsError: A setting is out of its range.
         """
         from separate.errors import SettingsError
-        from separate.train.loop import LoopConfig
-        from separate.train.plan import Plan
+        from separate.train.run_config import RunConfig
         from separate.train.runs import run_training
-        from separate.train.trunk import TUNE, TrunkConfig
 
         if self.tune not in TUNE:
             raise SettingsError(f"--tune {self.tune!r}: take {', '.join(TUNE)}")
-        plan = Plan(
+        config = RunConfig(
             folders=tuple(self.corpus),
             run=self.run,
             recipe=recipe,
@@ -125,29 +137,20 @@ class Shared:
             device=self.device,
             name=self.name,
             precision=self.precision,
-            trunk=TrunkConfig(tune=self.tune, **multiples),
+            tune=TuneConfig(tune=self.tune, **lr_scales),
             **others,
         )
+        own = {option.name for option in fields(self)}
         loop = LoopConfig(
-            minutes=self.minutes,
-            steps=self.steps,
-            batch=self.batch,
-            rate=self.rate,
-            warmup=self.warmup,
-            decay_steps=self.decay_steps,
-            anneal=self.anneal,
-            weight_decay=self.weight_decay,
-            average=self.average,
-            save_minutes=self.save_minutes,
-            seed=self.seed,
+            **{f.name: getattr(self, f.name) for f in fields(LoopConfig) if f.name in own}
         )
-        run_training(plan, loop, log=typer.echo)
+        run_training(config, loop, log=typer.echo)
 
     def _size(self) -> "Size":
-        """Return what is asked of the size of a net that is made.
+        """Return the requested size of a new network.
 
         Raises:
-            SettingsError: The widths are not six positive numbers, or no net is made.
+            SettingsError: The widths are not six positive numbers, or the run makes no new network.
         """
         from separate.errors import SettingsError
         from separate.train.start import Size
@@ -156,17 +159,17 @@ class Shared:
         size = Size(widths or None, self.dense, self.last)
         if size.given and self.init != "small" and self.tune not in ("music", "sounds"):
             raise SettingsError(
-                "--widths, --dense and --last are of a net that is made: --init small, --tune"
-                " music or --tune sounds"
+                "--widths, --dense and --last need a new network: --init small, --tune music or"
+                " --tune sounds"
             )
         return size
 
 
 def with_shared(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command of a function whose first argument is `Shared`.
+    """Make a command from a function whose first argument is `Shared`.
 
     Args:
-        defaults: Of shared options, where they differ.
+        defaults: Defaults of shared options that differ from `Shared`.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -197,10 +200,10 @@ def _or_empty(default: Any) -> Any:
 
 
 def whole_blocks(frames: int) -> int:
-    """Return a number of frames that the network takes.
+    """Check that the network can process a number of frames.
 
     Raises:
-        SettingsError: It is no multiple of 64.
+        SettingsError: The number is no multiple of 64.
     """
     from separate.errors import SettingsError
 
@@ -210,10 +213,10 @@ def whole_blocks(frames: int) -> int:
 
 
 def whole_numbers(option: str, text: str, count: int) -> tuple[int, ...]:
-    """Read so many positive numbers, comma-separated.
+    """Parse `count` positive integers, comma-separated.
 
     Raises:
-        SettingsError: They are others.
+        SettingsError: The text is something else.
     """
     from separate.errors import SettingsError
 

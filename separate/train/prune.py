@@ -1,7 +1,6 @@
-"""A music trunk made narrower: of each level the channels that weigh most.
+"""Structured pruning of a U-Net: keep the channels of largest magnitude at every level.
 
-In: a trained trunk and a smaller size. Out: a trunk of that size, to be trained on: it knows most
-of what the wide one does, at a fraction of its work.
+The pruned network needs further training to recover the accuracy of the wider one.
 """
 
 from collections.abc import Sequence
@@ -16,11 +15,11 @@ from separate.models.unet import UNet, UNetConfig
 _LAYER = ("weight", "bias")
 
 
-def narrows(trunk: UNet, size: UNetConfig) -> bool:
-    """Whether a size differs from a trunk's in its widths alone, and no level would be wider."""
-    before, after = levels(trunk.config), levels(size)
+def is_narrower(net: UNet, size: UNetConfig) -> bool:
+    """Return whether a size differs from a network's only in widths, and no level gets wider."""
+    before, after = levels(net.config), levels(size)
     fits = all(a >= b for a, b in zip(before, after, strict=True)) and before != after
-    same = replace(trunk.config, widths=size.widths, last=size.last)
+    same = replace(net.config, widths=size.widths, last=size.last)
     return fits and same == size
 
 
@@ -30,21 +29,21 @@ def levels(size: UNetConfig) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def narrowed(trunk: UNet, size: UNetConfig) -> UNet:
-    """Return a trunk of another size with the channels of a trained one that weigh most.
+def prune(net: UNet, size: UNetConfig) -> UNet:
+    """Return a narrower network with the channels of largest magnitude of a trained one.
 
-    A channel weighs what its normalisation and the kernels that read it make of it.
+    The magnitude of a channel is that of its normalisation and of the kernels that read it.
 
     Args:
-        trunk: It is left as it is.
-        size: No wider at any level.
+        net: The trained network; it is not changed.
+        size: The new size, at no level wider.
     """
-    made = UNet(size, trunk.encoder.convs[0].in_channels)
+    made = UNet(size, net.encoder.convs[0].get_parameter("weight").shape[1])
     down = [
-        _heaviest(_encoder_weight(trunk, level), width) for level, width in enumerate(size.widths)
+        _largest(_encoder_magnitude(net, level), width) for level, width in enumerate(size.widths)
     ]
-    up = [_heaviest(_decoder_weight(trunk, level), w) for level, w in enumerate(made.widths)]
-    state = trunk.state_dict()
+    up = [_largest(_decoder_magnitude(net, level), w) for level, w in enumerate(made.widths)]
+    state = net.state_dict()
 
     def take(name: str, rows: Tensor, parts: Sequence[str] = _LAYER) -> None:
         for part in parts:
@@ -56,12 +55,12 @@ def narrowed(trunk: UNet, size: UNetConfig) -> UNet:
             state[f"encoder.convs.{level}.weight"] = state[f"encoder.convs.{level}.weight"][
                 :, down[level - 1]
             ]
-        if level < len(trunk.encoder.norms):
+        if level < len(net.encoder.norms):
             take(f"encoder.norms.{level}", rows)
-        if level < len(trunk.encoder.dense):
+        if level < len(net.encoder.dense):
             take(f"encoder.dense.{level}.norm", rows)
     for level, columns in enumerate(up):
-        skip = trunk.skip_channels[level]
+        skip = net.skip_channels[level]
         below = down[-1] if level == 0 else up[level - 1]
         rows = skip + below if level == 0 else torch.cat([down[-1 - level], skip + below])
         kernel = state[f"convs.{level}.weight"][rows]
@@ -69,41 +68,41 @@ def narrowed(trunk: UNet, size: UNetConfig) -> UNet:
         take(f"convs.{level}", columns, ("bias",))
         take(f"norms.{level}", columns)
     state["head.weight"] = state["head.weight"][:, up[-1]]
-    starts = accumulate((0, *trunk.film.widths[:-1]))
+    starts = accumulate((0, *net.film.widths[:-1]))
     kept = torch.cat([start + rows for start, rows in zip(starts, [down[-1], *up], strict=True)])
-    take("film.out", torch.cat([kept, sum(trunk.film.widths) + kept]))  # scales, then shifts
+    take("film.out", torch.cat([kept, sum(net.film.widths) + kept]))  # scales, then shifts
     made.load_state_dict({name: value.contiguous() for name, value in state.items()})
     return made
 
 
-def _encoder_weight(trunk: UNet, level: int) -> Tensor:
-    """What each channel of an encoder level weighs, `(channels,)`."""
-    levels = len(trunk.encoder.convs)
-    reader = trunk.convs[levels - 1 - level].get_parameter("weight")
+def _encoder_magnitude(net: UNet, level: int) -> Tensor:
+    """Return the magnitude of each channel of an encoder level, `(channels,)`."""
+    levels = len(net.encoder.convs)
+    reader = net.convs[levels - 1 - level].get_parameter("weight")
     if level == levels - 1:
-        return _size(reader, 0)
-    skip = _size(reader[: trunk.skip_channels[levels - 1 - level]], 0)
-    skip = skip * _size(trunk.encoder.convs[level].weight, 0)
-    deeper = trunk.encoder.norms[level].weight.abs() * _size(
-        trunk.encoder.convs[level + 1].weight, 1
+        return _norms(reader, 0)
+    skip = _norms(reader[: net.skip_channels[levels - 1 - level]], 0)
+    skip = skip * _norms(net.encoder.convs[level].get_parameter("weight"), 0)
+    deeper = net.encoder.norms[level].get_parameter("weight").abs() * _norms(
+        net.encoder.convs[level + 1].get_parameter("weight"), 1
     )
     return skip / skip.mean() + deeper / deeper.mean()
 
 
-def _decoder_weight(trunk: UNet, level: int) -> Tensor:
-    """What each channel of a decoder level weighs, `(channels,)`."""
-    scale = trunk.norms[level].get_parameter("weight").abs()
-    if level == len(trunk.convs) - 1:
-        return scale * _size(trunk.head.weight, 1)
-    reader = trunk.convs[level + 1].get_parameter("weight")
-    return scale * _size(reader[trunk.skip_channels[level + 1] :], 0)
+def _decoder_magnitude(net: UNet, level: int) -> Tensor:
+    """Return the magnitude of each channel of a decoder level, `(channels,)`."""
+    scale = net.norms[level].get_parameter("weight").abs()
+    if level == len(net.convs) - 1:
+        return scale * _norms(net.head.weight, 1)
+    reader = net.convs[level + 1].get_parameter("weight")
+    return scale * _norms(reader[net.skip_channels[level + 1] :], 0)
 
 
-def _size(kernel: Tensor, dim: int) -> Tensor:
-    """Root of the sum of squares along all dimensions but one."""
+def _norms(kernel: Tensor, dim: int) -> Tensor:
+    """Return the L2 norms over all dimensions but one."""
     return kernel.square().sum([d for d in range(kernel.dim()) if d != dim]).sqrt()
 
 
-def _heaviest(weights: Tensor, count: int) -> Tensor:
-    """Indices of the largest, in order."""
+def _largest(weights: Tensor, count: int) -> Tensor:
+    """Return the indices of the largest values, in ascending order."""
     return weights.argsort(descending=True, stable=True)[:count].sort().values

@@ -1,6 +1,6 @@
 """A run from corpus to card: what `separate train` does, whatever the recipe.
 
-In: a plan. Out: `<run>/<name>.safetensors` and its card.
+In: a config. Out: `<run>/<name>.safetensors` and its card.
 """
 
 import time
@@ -16,13 +16,14 @@ from separate.models import registry
 from separate.models.ibm_cnn import STEMS
 from separate.models.registry import Card
 from separate.queries.encoders import load_encoder
-from separate.train import distributed as processes
+from separate.train import distributed
 from separate.train.cards import described, licence_of
 from separate.train.data.folders import load_corpus, load_song
 from separate.train.dev import DevSet, song_folder, stems_separator
-from separate.train.loop import LoopConfig, train
-from separate.train.plan import Plan
+from separate.train.loop import train
 from separate.train.recipes.catalogue import build
+from separate.train.run_config import RunConfig
+from separate.train.settings import LoopConfig
 from separate.train.start import (
     for_sounds,
     initial,
@@ -40,8 +41,8 @@ _SUMMARIES = {
 }
 
 
-def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = print) -> Path:
-    """Train by the plan and store the averaged model.
+def run_training(config: RunConfig, loop: LoopConfig, log: Callable[[str], None] = print) -> Path:
+    """Train by the config and store the averaged model.
 
     Under `torchrun` every process calls this; the first writes.
 
@@ -52,14 +53,14 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
         DataError: The corpus holds nothing usable, or a development song is missing.
         SettingsError: The device is not there.
     """
-    device = processes.join(_usable(plan.device))
-    first = processes.rank() == 0
+    device = distributed.join(_usable(config.device))
+    first = distributed.rank() == 0
     say = log if first else _nothing
-    if plan.threads:
-        torch.set_num_threads(plan.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
     torch.manual_seed(loop.seed)
     torch.backends.cudnn.benchmark = True  # examples have one size
-    corpus = load_corpus(plan.folders, plan.licences, exclude=plan.dev)
+    corpus = load_corpus(config.folders, config.licences, exclude=config.dev)
     say(f"{len(corpus.songs)} songs, {corpus.hours:.2f} h, {len(corpus.clips)} labels of clips")
     if corpus.mixtures:
         say(f"{len(corpus.mixtures)} recordings without stems")
@@ -71,18 +72,18 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
     if corpus.skipped:
         say(f"{len(corpus.skipped)} skipped in all")
     encoder = load_encoder("embedded")
-    is_ibm = plan.recipe == "ibm"
+    is_ibm = config.recipe == "ibm"
     if is_ibm:
-        start = initial_ibm(plan.init, plan.ibm_cnn)
+        start = initial_ibm(config.init, config.ibm_cnn)
     else:
-        start = initial(plan.init, encoder, plan.size)
-    if plan.trunk.tune == "music":
-        start = with_music(start, plan.size, say)
-    if plan.trunk.tune == "sounds":
-        start = with_sounds(start, encoder, corpus.clips, plan.size)
+        start = initial(config.init, encoder, config.size)
+    if config.tune.tune == "music":
+        start = with_music(start, config.size, say)
+    if config.tune.tune == "sounds":
+        start = with_sounds(start, encoder, corpus.clips, config.size)
     elif theirs := for_sounds(start.model, encoder, corpus.clips):
         say(f"{len(theirs)} labels are answered by the net for sounds, which --tune sounds trains")
-    dev = DevSet([load_song(song_folder(plan.folders, name)) for name in plan.dev])
+    dev = DevSet([load_song(song_folder(config.folders, name)) for name in config.dev])
     scores: dict[str, float] = {}  # the last ones
 
     def evaluate(net: nn.Module) -> dict[str, float]:
@@ -90,37 +91,37 @@ def run_training(plan: Plan, loop: LoopConfig, log: Callable[[str], None] = prin
             scores.update(dev.score(stems_separator(net, dev.stems)))
         return scores
 
-    taught = start if plan.teacher is None else teacher(plan.teacher, start)
+    taught = start if config.teacher is None else teacher(config.teacher, start)
     guide = None if taught is start else taught.model
-    recipe = build(plan, corpus, start.model, encoder, loop.seed, evaluate, device, guide)
+    recipe = build(config, corpus, start.model, encoder, loop.seed, evaluate, device, guide)
     started = time.monotonic()
-    best = train(recipe, loop, plan.run, log=say)
-    path = plan.run / f"{plan.name}.safetensors"
+    best = train(recipe, loop, config.run, log=say)
+    path = config.run / f"{config.name}.safetensors"
     if first:
         card = Card(
-            name=plan.name,
+            name=config.name,
             kind=registry.kind_of(start.model),
             summary=_SUMMARIES[registry.kind_of(start.model)],
             config=registry.config_of(start.model),
             licence=licence_of(corpus, start.licence, taught.licence),
             query_encoder=None if is_ibm else encoder.name,
             stems=STEMS if is_ibm else (),
-            initialised_from=plan.init,
+            initialised_from=config.init,
             notices=tuple(dict.fromkeys((*start.notices, *taught.notices))),
             trained_on=_seen(start.trained_on, taught.trained_on, described(corpus)),
             seed=loop.seed,
             scores={"dev": scores},
             extra={
-                "recipe": plan.recipe,
-                "tune": plan.trunk.tune,
-                "teacher": plan.teacher,
+                "recipe": config.recipe,
+                "tune": config.tune.tune,
+                "teacher": config.teacher,
                 "loop": asdict(loop),
-                "processes": processes.world(),
+                "processes": distributed.world_size(),
                 "last_call_minutes": (time.monotonic() - started) / 60,
             },
         )
-        registry.save(best, card, path, precision=plan.precision)
-    processes.leave()
+        registry.save(best, card, path, precision=config.precision)
+    distributed.leave()
     say(str(path))
     return path
 

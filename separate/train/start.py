@@ -1,8 +1,4 @@
-"""What a run starts from: random weights, Spleeter's open nets, or a query model.
-
-In: a name, and the query net that will condition the separator or the size of a network that takes
-no queries. Out: a model, with what its card must carry on.
-"""
+"""Starting models of a run: random weights, Spleeter's pretrained nets, or a query model."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -20,7 +16,7 @@ from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.base import Encoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
 from separate.train.data.phrases import spoken
-from separate.train.prune import levels, narrowed, narrows
+from separate.train.prune import is_narrower, levels, prune
 from separate.weights.store import fetch, models_dir
 
 _SPLEETER_NOTICE = (
@@ -34,7 +30,7 @@ _BAND = ("drums", "bass", "guitar", "piano", "keys", "synth")  # what songs teac
 
 @dataclass(frozen=True)
 class Start:
-    """A model to start from."""
+    """A starting model, with the licence, notices and data that its card must repeat."""
 
     model: nn.Module
     licence: str = "MIT"  # that its weights came with
@@ -47,7 +43,7 @@ SMALL = UNetConfig(channels=2, widths=(16, 32, 64, 96, 128, 192))  # of a net th
 
 @dataclass(frozen=True)
 class Size:
-    """What is asked of a net's size; None: as the net has it, or as `SMALL`."""
+    """Requested size of a network; None keeps that of the network, or of `SMALL`."""
 
     widths: tuple[int, ...] | None = None
     dense: int | None = None
@@ -55,13 +51,17 @@ class Size:
 
     @property
     def given(self) -> bool:
-        """Whether anything is asked."""
+        """Whether any size is requested."""
         return (self.widths, self.dense, self.last) != (None, None, None)
 
     def of(self, base: UNetConfig) -> UNetConfig:
-        """Return a configuration with what is asked changed."""
-        asked = {"widths": self.widths, "dense": self.dense, "last": self.last}
-        return replace(base, **{key: value for key, value in asked.items() if value is not None})
+        """Return a configuration with the requested sizes."""
+        return replace(
+            base,
+            widths=base.widths if self.widths is None else self.widths,
+            dense=base.dense if self.dense is None else self.dense,
+            last=base.last if self.last is None else self.last,
+        )
 
 
 def initial_ibm(name: str, config: IbmCnnConfig) -> Start:
@@ -120,39 +120,39 @@ def initial(name: str, encoder: Encoder, size: Size = Size()) -> Start:
 
 
 def teacher(name: str, start: Start) -> Start:
-    """Return the model that another learns from.
+    """Load the teacher of a distillation loss.
 
     Args:
         name: The name or path of a query model.
-        start: What learns.
+        start: The model that is trained.
 
     Raises:
         DataError: It takes other queries, or other audio.
     """
     wanted = "a query model: default, or one of your own"
     found = _loaded(name, (QueryUNet, SmallUNet), wanted, "--teacher")
-    ours, theirs = (_asked_and_heard(model.model) for model in (start, found))
+    ours, theirs = (_interface(model.model) for model in (start, found))
     if ours != theirs:
-        raise DataError(f"--teacher {name}: it takes other queries or channels than what learns")
+        raise DataError(f"--teacher {name}: it takes other queries or channels than the model")
     return found
 
 
-def _asked_and_heard(model: nn.Module) -> tuple[int, int]:
-    """Length of a model's query vectors and channels of its audio."""
+def _interface(model: nn.Module) -> tuple[int, int]:
+    """Return the length of a model's query vectors and the channels of its audio."""
     config: Any = model.config
     return config.query_dim, getattr(config, "channels", 2)
 
 
 def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
-    """Give a model a music trunk of the size that is asked for.
+    """Give a model a music net of the requested size.
 
-    A trunk that it has already is kept, or made narrower (see `separate.train.prune`); one that
-    would have to be wider is made anew, random.
+    A music net of that size is kept; a wider one is pruned (see `separate.train.prune`); otherwise
+    the model gets a new one with random weights.
 
     Args:
         start: A model that answers queries.
-        size: Of the trunk.
-        say: Takes a line that tells what was done.
+        size: Of the music net.
+        say: Called with a line that reports what was done.
 
     Raises:
         DataError: The model has no gate.
@@ -168,11 +168,11 @@ def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
         music_widths=wanted.widths, music_dense=wanted.dense, music_last=wanted.last,
     )  # fmt: skip
     made = _rebuilt(model, config, without="music.")
-    if narrows(music, wanted):
-        made.music = narrowed(music, wanted)
-        say("the music trunk is made narrower")
+    if is_narrower(music, wanted):
+        made.music = prune(music, wanted)
+        say("the music net is pruned to the new widths")
     else:
-        say("the music trunk is made anew")
+        say("the music net is new, with random weights")
     return replace(start, model=made)
 
 

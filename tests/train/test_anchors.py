@@ -16,7 +16,7 @@ from separate.train.data.folders import Clip, Corpus, load_corpus
 from separate.train.data.phrases import PhraseBook
 from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner, class_mean
 from separate.train.recipes.scorers import class_of
-from separate.train.trunk import SmallTrunk
+from separate.train.trainable import TrainableSmallUNet
 
 RATE = 44100
 TINY = UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16, channels=2)
@@ -109,7 +109,7 @@ def test_the_loss_is_l1_on_the_waveform(
     config = AnchorConfig(frames=64, condition=condition)
     mixer = AnchorMixer(load_corpus([tmp_path]), Miner(Loud()), config)
     phrases = PhraseBook(load_encoder("embedded"))
-    made = Anchors(SmallTrunk(SmallUNet(TINY)), mixer, phrases)
+    made = Anchors(TrainableSmallUNet(SmallUNet(TINY)), mixer, phrases)
     before, _ = made.loss([0, 1])
     optimiser = torch.optim.Adam(made.model.parameters(), 3e-3)
     for _ in range(15):
@@ -128,7 +128,7 @@ def test_the_loss_is_l1_on_the_waveform(
         def decode(self, features: Tensor, query: Tensor) -> Tensor:
             return torch.full((*features.shape[:3], 512), 30.0)
 
-    made.trunk = All()  # type: ignore[assignment]
+    made.net = All()  # type: ignore[assignment]
     batch = mixer.batch([0])
     wanted = float((batch.mixture - batch.target).abs().mean())
     assert made.loss([0])[1]["loss"] == pytest.approx(wanted, rel=1e-3)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from separate.train import distributed as processes
+from separate.train import distributed
 from separate.train.distributed import mean_over_all
 
 SCRIPT = Path(__file__).with_name("two_processes.py")
@@ -65,9 +65,9 @@ def test_two_processes_equal_one_with_the_double_batch(
 
 
 def test_alone_nothing_is_shared() -> None:
-    assert (processes.world(), processes.rank()) == (1, 0)
-    assert processes.gathered(["a", "b"]) == ["a", "b"]
-    assert processes.agreed([True, False], torch.device("cpu")) == [True, False]
-    assert processes.own_numbers(3, 2) == [6, 7]
+    assert (distributed.world_size(), distributed.rank()) == (1, 0)
+    assert distributed.gathered(["a", "b"]) == ["a", "b"]
+    assert distributed.agreed([True, False], torch.device("cpu")) == [True, False]
+    assert distributed.own_indices(3, 2) == [6, 7]
     assert float(mean_over_all(torch.tensor([1.0, 3.0]))) == 2.0
     assert float(mean_over_all(torch.zeros(0))) == 0.0

@@ -18,8 +18,9 @@ from separate.evals.tasks.thresholds import sweep
 from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.train.data.folders import load_corpus
-from separate.train.loop import LoopConfig, train
+from separate.train.loop import train
 from separate.train.recipes.ibm import Ibm, IbmConfig, IbmMixer
+from separate.train.settings import LoopConfig
 
 SMALL = IbmCnnConfig(channels=(2, 2, 2, 2), hidden=(8, 8), dropout=0.0)
 SIZE = ("--channels", "2,2,2,2", "--hidden", "8,8")
@@ -70,7 +71,10 @@ def test_learning_lowers_the_loss(karaoke: Path, tmp_path: Path) -> None:
     assert set(first) == {"autoencoder"}
     before = recipe.loss([100, 101])[1]["loss"]
     train(
-        recipe, LoopConfig(steps=25, rate=1e-2, warmup=1), tmp_path / "run", log=lambda line: None
+        recipe,
+        LoopConfig(steps=25, learning_rate=1e-2, warmup=1),
+        tmp_path / "run",
+        log=lambda line: None,
     )
     assert recipe.loss([100, 101])[1]["loss"] < 0.7 * before
 

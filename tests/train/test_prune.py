@@ -5,14 +5,14 @@ import torch
 
 from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.models.unet import UNet, UNetConfig
-from separate.train.prune import narrowed, narrows
+from separate.train.prune import is_narrower, prune
 from separate.train.start import Size, Start, with_music
 
 SIZE = UNetConfig(8, 4, 2, (6, 6, 6, 6, 6, 8), dense=3, last=5)
 
 
 @pytest.fixture
-def trunk() -> UNet:
+def net() -> UNet:
     torch.manual_seed(0)
     made = UNet(SIZE, 4).eval().requires_grad_(False)
     for name, value in made.named_parameters():
@@ -21,44 +21,44 @@ def trunk() -> UNet:
     return made
 
 
-def masks(trunk: UNet) -> torch.Tensor:
+def masks(net: UNet) -> torch.Tensor:
     torch.manual_seed(1)
-    features = trunk.encode(torch.rand(1, 4, 64, 512))
-    return trunk.decode(features, torch.nn.functional.normalize(torch.randn(1, 8), dim=1))
+    features = net.encode(torch.rand(1, 4, 64, 512))
+    return net.decode(features, torch.nn.functional.normalize(torch.randn(1, 8), dim=1))
 
 
-def test_what_no_kernel_reads_can_go(trunk: UNet) -> None:
-    trunk.head.weight[:, 2] = 0
-    torch.testing.assert_close(masks(narrowed(trunk, SIZE)), masks(trunk))
-    small = narrowed(trunk, replace(SIZE, last=4))
+def test_what_no_kernel_reads_can_go(net: UNet) -> None:
+    net.head.weight[:, 2] = 0
+    torch.testing.assert_close(masks(prune(net, SIZE)), masks(net))
+    small = prune(net, replace(SIZE, last=4))
     kept = torch.tensor([0, 1, 3, 4])
-    torch.testing.assert_close(small.head.weight, trunk.head.weight[:, kept])
-    torch.testing.assert_close(small.convs[5].weight, trunk.convs[5].weight[:, kept])
+    torch.testing.assert_close(small.head.weight, net.head.weight[:, kept])
+    torch.testing.assert_close(small.convs[5].weight, net.convs[5].weight[:, kept])
 
 
-def test_the_heaviest_channels_of_each_level_are_kept(trunk: UNet) -> None:
+def test_the_heaviest_channels_of_each_level_are_kept(net: UNet) -> None:
     light = {0: 4, 1: 1}  # a channel of each of the finest levels that hardly counts
     for level, channel in light.items():
-        trunk.encoder.norms[level].weight[channel] = 0
-        trunk.convs[5 - level].weight[channel] = 0
-    trunk.norms[4].weight[3] = 0
-    small = narrowed(trunk, replace(SIZE, widths=(5, 5, 6, 6, 6, 8)))
+        net.encoder.norms[level].weight[channel] = 0
+        net.convs[5 - level].weight[channel] = 0
+    net.norms[4].weight[3] = 0
+    small = prune(net, replace(SIZE, widths=(5, 5, 6, 6, 6, 8)))
     first, second = (
         torch.tensor([channel for channel in range(6) if channel != left])
         for left in light.values()
     )
-    kernel = trunk.encoder.convs[1].weight[second][:, first]
+    kernel = net.encoder.convs[1].weight[second][:, first]
     torch.testing.assert_close(small.encoder.convs[1].weight, kernel)
     torch.testing.assert_close(
-        small.encoder.dense[0].norm.weight, trunk.encoder.dense[0].norm.weight[first]
+        small.encoder.dense[0].norm.weight, net.encoder.dense[0].norm.weight[first]
     )
-    assert masks(small).shape == masks(trunk).shape
-    below = trunk.convs[5].weight[6 + torch.tensor([0, 1, 2, 4, 5])]
+    assert masks(small).shape == masks(net).shape
+    below = net.convs[5].weight[6 + torch.tensor([0, 1, 2, 4, 5])]
     torch.testing.assert_close(small.convs[5].weight[5:], below)
 
 
 @pytest.mark.parametrize(
-    ("size", "is_narrower"),
+    ("size", "narrower"),
     [
         (SIZE, False),
         (replace(SIZE, last=4), True),
@@ -68,8 +68,8 @@ def test_the_heaviest_channels_of_each_level_are_kept(trunk: UNet) -> None:
         (replace(SIZE, last=4, query_dim=9), False),
     ],
 )
-def test_only_what_is_narrower_is_kept(trunk: UNet, size: UNetConfig, is_narrower: bool) -> None:
-    assert narrows(trunk, size) == is_narrower
+def test_only_what_is_narrower_is_kept(net: UNet, size: UNetConfig, narrower: bool) -> None:
+    assert is_narrower(net, size) == narrower
 
 
 def test_a_music_trunk_is_made_once_and_made_narrower() -> None:

@@ -174,7 +174,7 @@ def test_a_music_trunk_is_learned_and_made_narrower(clips: Path, tmp_path: Path)
     ("arguments", "message"),
     [
         (["weak", "--frames", "100"], "multiple of 64"),
-        (["weak", "--contrast", "1", "--listener", "nobody"], "no query net"),
+        (["weak", "--contrast", "1", "--scorer", "nobody"], "no query net"),
         (["anchors", "--condition", "smell"], "take tags or name"),
         (["supervised", "--tune", "half"], "take all, film, sounds, music"),
         (["supervised", "--init", "small", "--tune", "sounds"], "needs a model with a gate"),

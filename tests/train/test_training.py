@@ -13,13 +13,14 @@ from separate.models.losses import Products
 from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
-from separate.train.audio_cache import Memory
+from separate.train.audio_cache import AudioCache
 from separate.train.data.folders import Corpus, load_clips, load_corpus, load_song
 from separate.train.data.mixing import MUSIC, MixConfig, Mixer
 from separate.train.dev import DevSet, stems_separator
-from separate.train.loop import LoopConfig, _set_rate, train
+from separate.train.loop import _set_learning_rate, train
 from separate.train.recipes.supervised import Supervised, SupervisedConfig
-from separate.train.trunk import QueryTrunk, TrunkConfig
+from separate.train.settings import LoopConfig, TuneConfig
+from separate.train.trainable import TrainableQueryUNet
 
 SECONDS = 6  # of the songs of `corpus_folder`
 
@@ -149,9 +150,9 @@ def test_clips_change_their_speed(corpus_folder: Path) -> None:
 
 def test_a_gpu_keeps_what_it_has_room_for() -> None:
     recordings = [np.full((10, 2), value, np.int16) for value in (16384, -16384)]
-    memory = Memory(torch.device("cpu"))
+    memory = AudioCache(torch.device("cpu"))
     assert memory.read(recordings[0], 2, 6).shape == (2, 4)
-    memory._room = 60  # as on a GPU; one recording takes 40
+    memory._free_bytes = 60  # as on a GPU; one recording takes 40
     for recording, value in zip(recordings, (0.5, -0.5), strict=True):
         assert memory.read(recording, 8, 20).tolist() == [[value] * 2] * 2
     recordings[0][:] = recordings[1][:] = 0
@@ -179,14 +180,16 @@ def recipe(mixer: Mixer, seed: int = 0) -> Supervised:
     torch.manual_seed(seed)
     net = QueryUNet(QueryUNetConfig(query_dim=16, film_dim=8))
     nn.init.constant_(net.gate.bias, -100.0)
-    return Supervised(QueryTrunk(net), mixer, vectors(mixer.corpus), SupervisedConfig())
+    return Supervised(TrainableQueryUNet(net), mixer, vectors(mixer.corpus), SupervisedConfig())
 
 
 def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> None:
     made = recipe(mixer)
     before = {name: value.clone() for name, value in made.model.voice.state_dict().items()}
     first = float(made.loss([0])[0].detach())
-    train(made, LoopConfig(steps=6, batch=1, rate=1e-3, warmup=1), tmp_path / "run", log=str)
+    train(
+        made, LoopConfig(steps=6, batch=1, learning_rate=1e-3, warmup=1), tmp_path / "run", log=str
+    )
     assert float(made.loss([0])[0].detach()) < first
     for name, value in made.model.voice.state_dict().items():
         torch.testing.assert_close(value, before[name])
@@ -194,15 +197,15 @@ def test_loss_falls_and_the_frozen_voice_stays(mixer: Mixer, tmp_path: Path) -> 
 
 def test_a_teacher_is_followed(mixer: Mixer) -> None:
     plain, made = recipe(mixer), recipe(mixer)
-    made.teacher = recipe(mixer).trunk
-    loss, figures = made.loss([0])
-    assert figures["taught"] == pytest.approx(0, abs=1e-4)
+    made.teacher = recipe(mixer).net
+    loss, metrics = made.loss([0])
+    assert metrics["taught"] == pytest.approx(0, abs=1e-4)
     torch.testing.assert_close(loss, plain.loss([0])[0], atol=1e-3, rtol=1e-3)
-    made.teacher = recipe(mixer, seed=1).trunk
+    made.teacher = recipe(mixer, seed=1).net
     nn.init.constant_(made.teacher.model.music.head.bias, 1.0)
     made.teacher.model.music.head.bias.data[:2] = -3.0  # its masks are small
-    loss, figures = made.loss([0])
-    assert figures["taught"] > 0.1
+    loss, metrics = made.loss([0])
+    assert metrics["taught"] > 0.1
     loss.backward()
     pull = made.model.music.head.bias.grad
     assert (pull[:2] > 0).all() and (pull[2:] < 0).all()  # towards smaller masks
@@ -225,10 +228,12 @@ def test_doubts_are_shared_out_as_in_use(mixer: Mixer) -> None:
 def test_adapting_moves_only_normalisations_and_film(mixer: Mixer, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = QueryUNet(QueryUNetConfig(query_dim=16, film_dim=8))
-    trunk = QueryTrunk(net, TrunkConfig(tune="film"))
-    made = Supervised(trunk, mixer, vectors(mixer.corpus), SupervisedConfig())
+    trainable = TrainableQueryUNet(net, TuneConfig(tune="film"))
+    made = Supervised(trainable, mixer, vectors(mixer.corpus), SupervisedConfig())
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    train(made, LoopConfig(steps=2, batch=1, warmup=1, rate=1e-3), tmp_path / "run", log=str)
+    train(
+        made, LoopConfig(steps=2, batch=1, warmup=1, learning_rate=1e-3), tmp_path / "run", log=str
+    )
     moved = {n for n, value in net.state_dict().items() if not torch.equal(value, before[n])}
     assert moved and all(".film." in name or ".norms." in name for name in moved)
     assert not any("running" in name for name in moved)
@@ -241,7 +246,7 @@ def test_a_model_in_training_can_be_scored() -> None:
 
 
 def test_resuming_equals_going_on(mixer: Mixer, tmp_path: Path) -> None:
-    config = {"batch": 1, "rate": 1e-3, "warmup": 1}
+    config = {"batch": 1, "learning_rate": 1e-3, "warmup": 1}
     whole = train(recipe(mixer), LoopConfig(steps=4, **config), tmp_path / "a", log=str)
     train(recipe(mixer), LoopConfig(steps=2, **config), tmp_path / "b", log=str)
     resumed = train(recipe(mixer, seed=9), LoopConfig(steps=4, **config), tmp_path / "b", log=str)
@@ -249,14 +254,28 @@ def test_resuming_equals_going_on(mixer: Mixer, tmp_path: Path) -> None:
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_checkpoint_of_an_older_version_resumes(mixer: Mixer, tmp_path: Path) -> None:
+    config = LoopConfig(steps=1, batch=1, learning_rate=1e-3, warmup=1)
+    train(recipe(mixer), config, tmp_path, log=str)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for group in state["optimiser"]["param_groups"]:
+        group["multiple"] = group.pop("lr_scale")
+    torch.save(state, tmp_path / "checkpoint.pt")
+    train(recipe(mixer), LoopConfig(steps=2, batch=1), tmp_path, log=str)
+    groups = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["optimiser"]["param_groups"]
+    assert [group["lr_scale"] for group in groups] == [1.0] and "multiple" not in groups[0]
+
+
 def test_the_rate_falls_to_nothing_by_the_end_of_the_time() -> None:
-    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "multiple": 2.0}], lr=1.0)
+    optimiser = torch.optim.SGD([{"params": [torch.zeros(1)], "lr_scale": 2.0}], lr=1.0)
     rates = []
     for spent in (0.0, 0.5, 1.0):
-        _set_rate(optimiser, LoopConfig(rate=0.1, warmup=1, anneal=True), 5, spent)
+        _set_learning_rate(
+            optimiser, LoopConfig(learning_rate=0.1, warmup=1, anneal=True), 5, spent
+        )
         rates.append(optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([0.2, 0.1, 0.0])
-    _set_rate(optimiser, LoopConfig(rate=0.1, warmup=1, decay_steps=10), 20, 0.0)
+    _set_learning_rate(optimiser, LoopConfig(learning_rate=0.1, warmup=1, decay_steps=10), 20, 0.0)
     assert optimiser.param_groups[0]["lr"] == pytest.approx(0.02)  # a tenth
 
 
@@ -268,7 +287,7 @@ class Tiny:
     def __init__(self, width: int = 1) -> None:
         self.model = nn.Linear(width, 1)
 
-    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         return self.model.weight.square().sum(), {}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -285,7 +304,7 @@ def test_scoring_leaves_the_averaged_model_as_it_is(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
 
-        def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+        def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
             return self.model[0].weight.square().sum(), {}
 
         def evaluate(self, model: nn.Module) -> dict[str, float]:

@@ -15,18 +15,19 @@ from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
-from separate.train.loop import LoopConfig, train
+from separate.train.loop import train
 from separate.train.recipes.scorers import (
-    EncoderListener,
-    JointListener,
-    TaggerListener,
+    AugmentedScorer,
+    EncoderScorer,
+    MeanScorer,
+    TaggerScorer,
     Variation,
-    VariedListener,
     class_of,
-    open_listener,
+    open_scorer,
 )
 from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
-from separate.train.trunk import SmallTrunk
+from separate.train.settings import LoopConfig
+from separate.train.trainable import TrainableSmallUNet
 
 LABELS = ("dog_bark", "rain", "flute")
 TINY = UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)
@@ -65,13 +66,13 @@ def recipe(
     torch.manual_seed(0)
     phrases = PhraseBook(load_encoder("embedded"))
     return Weak(
-        SmallTrunk(SmallUNet(TINY)),
+        TrainableSmallUNet(SmallUNet(TINY)),
         phrases,
         name=name,
         config=config,
         mixer=mixers[0],
         singles=mixers[1],
-        listener=Bright(),
+        scorer=Bright(),
     )
 
 
@@ -136,7 +137,7 @@ def test_a_perfect_trunk_has_no_loss_of_mixtures(mixers: tuple) -> None:
         def decode(self, features: Tensor, query: Tensor) -> Tensor:
             return torch.full((*features.shape[:3], 512), 30.0)
 
-    made.trunk = One()  # type: ignore[assignment]
+    made.net = One()  # type: ignore[assignment]
     batch = mixers[0].batch([0])
     sound = istft(batch.whole.transpose(-1, -2), StftConfig().samples(64), StftConfig())
     scale = 1022 / 4096 * 0.2 / sound.square().mean().sqrt()  # as near full scale
@@ -163,26 +164,28 @@ def test_the_contrastive_loss_moves_estimates_towards_their_phrases(mixers: tupl
 def test_the_loop_lowers_the_loss(mixers: tuple, tmp_path: Path) -> None:
     made = recipe(mixers, "mix-and-separate")
     first = made.loss([0, 1, 2, 3])[1]["loss"]
-    train(made, LoopConfig(steps=50, batch=2, rate=5e-3, warmup=1), tmp_path / "r", log=str)
+    train(
+        made, LoopConfig(steps=50, batch=2, learning_rate=5e-3, warmup=1), tmp_path / "r", log=str
+    )
     assert made.loss([0, 1, 2, 3])[1]["loss"] < 0.8 * first
 
 
 def test_what_a_loss_needs_must_be_given(mixers: tuple) -> None:
-    trunk, phrases = SmallTrunk(SmallUNet(TINY)), PhraseBook(load_encoder("embedded"))
-    with pytest.raises(ValueError, match="listener"):
-        Weak(trunk, phrases, config=PAPER, mixer=mixers[0])
+    net, phrases = TrainableSmallUNet(SmallUNet(TINY)), PhraseBook(load_encoder("embedded"))
+    with pytest.raises(ValueError, match="scorer"):
+        Weak(net, phrases, config=PAPER, mixer=mixers[0])
     with pytest.raises(ValueError, match="single sources"):
-        Weak(trunk, phrases, name="mix-and-separate")
+        Weak(net, phrases, name="mix-and-separate")
     with pytest.raises(ValueError, match="mixer"):
-        Weak(trunk, phrases, name="unsupervised")
+        Weak(net, phrases, name="unsupervised")
     assert set(RECIPES) == {"unsupervised", "weak", "semi", "mix-and-separate"}
 
 
 def test_our_own_query_net_listens_at_its_temperature() -> None:
     encoder = load_encoder("embedded")
-    listener = EncoderListener(encoder)
+    scorer = EncoderScorer(encoder)
     sound = (0.1 * torch.sin(torch.arange(44100) * 0.05))[None].requires_grad_()
-    found = listener.similarity(sound, 44100, ["flute", "dog_bark"])
+    found = scorer.similarity(sound, 44100, ["flute", "dog_bark"])
     texts = encoder.embed_text(["the sound of flute", "the sound of dog bark"])
     wanted = encoder.embed_audio(sound, 44100) @ texts.T / 0.07
     torch.testing.assert_close(found, wanted)
@@ -197,17 +200,17 @@ def test_a_tagger_listens_by_its_classes() -> None:
 
     torch.manual_seed(0)
     net = Tagger()
-    listener = TaggerListener(net, "random", {"rooster": "Chicken, rooster"})
+    scorer = TaggerScorer(net, "random", {"rooster": "Chicken, rooster"})
     sound = (0.1 * torch.randn(2, 32000)).requires_grad_()
-    found = listener.similarity(sound, 32000, ["flute", "rooster"])
+    found = scorer.similarity(sound, 32000, ["flute", "rooster"])
     names = audioset_classes()
     rows = [names.index("Flute"), names.index("Chicken, rooster")]
     wanted = net(sound * (0.5 / sound.detach().abs().amax(1, keepdim=True)))[0][:, rows]
     torch.testing.assert_close(found, wanted)
     found[0, 0].backward()
     assert sound.grad is not None and sound.grad[0].abs().max() > 0
-    listener.centre(sound.detach, 32000)  # what both are heard as is nothing in particular
-    centred = listener.similarity(sound.detach(), 32000, ["flute", "rooster"])
+    scorer.centre(sound.detach, 32000)  # what both are heard as is nothing in particular
+    centred = scorer.similarity(sound.detach(), 32000, ["flute", "rooster"])
     torch.testing.assert_close(centred, wanted.detach() - wanted.detach().mean(0))
 
 
@@ -221,29 +224,29 @@ def test_the_class_of_a_phrase() -> None:
 
 
 def test_the_shared_tagger_opens_as_a_listener(shared_data: Path) -> None:
-    listener = open_listener(str(shared_data / "audioset" / "mn04_as_mAP_432.pt"))
-    assert isinstance(listener, TaggerListener)
+    scorer = open_scorer(str(shared_data / "audioset" / "mn04_as_mAP_432.pt"))
+    assert isinstance(scorer, TaggerScorer)
     noise = torch.randn(1, 44100) * 0.1
-    assert math.isfinite(float(listener.similarity(noise, 44100, ["rain"])[0, 0]))
+    assert math.isfinite(float(scorer.similarity(noise, 44100, ["rain"])[0, 0]))
 
 
 def test_varied_sounds_keep_their_length_and_change_within_bounds() -> None:
     torch.manual_seed(0)
     sound = torch.randn(3, 8000)
-    plain = VariedListener(Bright(), Variation(0.0, 0.0, (200.0, 200.0)))
-    torch.testing.assert_close(plain.varied(sound), sound, atol=1e-4, rtol=1e-4)
-    varied = VariedListener(Bright(), Variation(6.0, 6.0, (60.0, 60.0)))
-    first, second = varied.varied(sound), varied.varied(sound)
+    plain = AugmentedScorer(Bright(), Variation(0.0, 0.0, (200.0, 200.0)))
+    torch.testing.assert_close(plain.augment(sound), sound, atol=1e-4, rtol=1e-4)
+    varied = AugmentedScorer(Bright(), Variation(6.0, 6.0, (60.0, 60.0)))
+    first, second = varied.augment(sound), varied.augment(sound)
     assert first.shape == sound.shape and not torch.allclose(first, second)
     change_db = 20 * (first.norm(dim=1) / sound.norm(dim=1)).log10()
     assert (change_db.abs() < 12.1).all() and change_db.abs().max() > 0.5
-    noise = VariedListener(Bright(), Variation(0.0, 0.0, (20.0, 20.0)))
-    added = (noise.varied(sound) - sound).square().mean().sqrt() / sound.square().mean().sqrt()
+    noise = AugmentedScorer(Bright(), Variation(0.0, 0.0, (20.0, 20.0)))
+    added = (noise.augment(sound) - sound).square().mean().sqrt() / sound.square().mean().sqrt()
     assert float(added) == pytest.approx(0.1, rel=0.1)
 
 
 def test_a_varied_listener_passes_gradients_and_repeats_with_the_generator() -> None:
-    varied = VariedListener(Bright())
+    varied = AugmentedScorer(Bright())
     sound = torch.randn(2, 8000).requires_grad_()
     torch.manual_seed(5)
     found = varied.similarity(sound, 44_100, ["flute", "rain"])
@@ -262,7 +265,7 @@ def test_joint_listeners_score_by_the_mean() -> None:
         def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
             return 0.5 * super().similarity(waveform, sample_rate, phrases)
 
-    joint, sound = JointListener([Bright(), Half()]), torch.randn(2, 8000)
+    joint, sound = MeanScorer([Bright(), Half()]), torch.randn(2, 8000)
     wanted = 0.75 * Bright().similarity(sound, 44_100, ["flute", "rain"])
     torch.testing.assert_close(joint.similarity(sound, 44_100, ["flute", "rain"]), wanted)
     assert joint.name == "bright and half"

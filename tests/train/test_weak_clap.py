@@ -11,9 +11,9 @@ from separate.queries.encoders import load_encoder
 from separate.train.data.folders import load_corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
-from separate.train.recipes.scorers import EncoderListener, open_listener
+from separate.train.recipes.scorers import EncoderScorer, open_scorer
 from separate.train.recipes.weak import Weak, WeakConfig
-from separate.train.trunk import SmallTrunk
+from separate.train.trainable import TrainableSmallUNet
 
 
 @needs_extra
@@ -25,15 +25,15 @@ def test_a_weak_step_with_clap(
 ) -> None:
     monkeypatch.setenv("SEPARATE_CACHE", str(tmp_path / "cache"))
     write_clips(tmp_path / "clips", ("dog_bark", "rain", "flute"))
-    listener = open_listener(str(checkpoint))
-    assert isinstance(listener, EncoderListener)
+    scorer = open_scorer(str(checkpoint))
+    assert isinstance(scorer, EncoderScorer)
     torch.manual_seed(0)
     made = Weak(
-        SmallTrunk(SmallUNet(UNetConfig(widths=(4, 8, 8, 8, 8, 8)))),
+        TrainableSmallUNet(SmallUNet(UNetConfig(widths=(4, 8, 8, 8, 8, 8)))),
         PhraseBook(load_encoder("embedded")),
         config=WeakConfig(0.0, 0.0, 1.0),
         mixer=MixtureMixer(load_corpus([tmp_path / "clips"]), MixtureConfig(frames=64, channels=1)),
-        listener=listener,
+        scorer=scorer,
     )
     loss, parts = made.loss([0])
     assert parts["contrastive"] > 0

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
-from separate.train.audio_cache import Memory
+from separate.train.audio_cache import AudioCache
 from separate.train.data.backgrounds import Backgrounds, levelled
 from separate.train.data.folders import Clip, Corpus, Song, families, song_weights
 from separate.train.data.phrases import JOINED
@@ -118,7 +118,7 @@ class Mixer:
         self.config = config
         self.seed = seed
         self.device = torch.device(device)
-        self.memory = Memory(self.device)
+        self.memory = AudioCache(self.device)
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
         self.song_weights = song_weights(corpus.songs, config.real)
@@ -127,9 +127,9 @@ class Mixer:
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
 
-    def batch(self, numbers: Sequence[int]) -> Batch:
-        """Build the examples of some global numbers, on the mixer's device."""
-        examples = [self._example(number) for number in numbers]
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Build the examples of some global indices, on the mixer's device."""
+        examples = [self._example(number) for number in indices]
         gains = torch.from_numpy(np.concatenate([example.gains for example in examples]))
         audio = torch.stack([source for example in examples for source in example.audio])
         spectra = stft(audio, self.stft).transpose(-1, -2) * gains.to(self.device)

@@ -95,9 +95,9 @@ class MixtureMixer:
                 f"{len(self.labels)} label(s) of clips: mixtures need {max(2, config.sources)}"
             )
 
-    def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> Mixtures:
-        """Build the examples of some global numbers; the transforms run on the device."""
-        audio, phrases = zip(*map(self._example, numbers), strict=True)
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> Mixtures:
+        """Build the examples of some global indices; the transforms run on the device."""
+        audio, phrases = zip(*map(self._example, indices), strict=True)
         waveforms = torch.from_numpy(np.stack(audio)).to(device)
         parts = stft(waveforms, self.mixer.stft).transpose(-1, -2)
         return Mixtures(parts.sum(1), parts, tuple(phrases))

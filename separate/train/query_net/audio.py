@@ -217,7 +217,7 @@ def train_audio(
     optimiser = torch.optim.AdamW(
         parameters, settings.learning_rate, weight_decay=settings.weight_decay
     )
-    start = time.monotonic()
+    started = time.monotonic()
     step, done = 0, 0.0
     tower.train()
     while done < 1:
@@ -229,7 +229,7 @@ def train_audio(
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         step += 1
-        done = (time.monotonic() - start) / (60 * settings.minutes)
+        done = (time.monotonic() - started) / (60 * settings.minutes)
         if step % 100 == 0:
             log.info("audio %d (%.0f %%) loss %.4f", step, 100 * done, loss.item())
         if on_progress is not None:

@@ -1,6 +1,6 @@
 """The recipe `anchors`: universal separation from clips whose labels don't say where they sound.
 
-In: a corpus of clips and a tagger. Out: pairs of anchors, mixed, and the loss of a trunk on them.
+In: a corpus of clips and a tagger. Out: pairs of anchors, mixed, and the loss of a network on them.
 
 Source: Q. Kong et al., "Universal Source Separation with Weakly Labelled Data", 2023. The tagger
 finds the two seconds of a clip where its class is most active; two such anchors of different
@@ -36,7 +36,7 @@ from separate.train.data.folders import Corpus
 from separate.train.data.mixing import SAMPLE_RATE
 from separate.train.data.phrases import draw_wording
 from separate.train.recipes.scorers import class_of
-from separate.train.trunk import Trunk
+from separate.train.trainable import TrainableNet
 
 CONDITIONS = ("tags", "name")
 _EXAMPLE = 2  # keeps the draws of these examples apart from those of other mixers
@@ -163,9 +163,9 @@ class AnchorMixer:
         self.miner, self.config, self.seed = miner, config, seed
         self.samples = StftConfig().samples(config.frames)
 
-    def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> AnchorBatch:
-        """Build the examples of some global numbers."""
-        rows = [self._example(number) for number in numbers]
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> AnchorBatch:
+        """Build the examples of some global indices."""
+        rows = [self._example(number) for number in indices]
         pairs = torch.from_numpy(np.stack([pair for pair, _ in rows])).to(device)
         if self.config.channels == 1:
             pairs = pairs.mean(2, keepdim=True)
@@ -201,7 +201,7 @@ class Anchors:
 
     def __init__(
         self,
-        trunk: Trunk,
+        net: TrainableNet[Any],
         mixer: AnchorMixer,
         phrases: Mapping[str, Tensor],
         *,
@@ -211,7 +211,7 @@ class Anchors:
         """Keep what the recipe needs.
 
         Args:
-            trunk: What to train.
+            net: The network to train.
             mixer: Makes examples; its configuration says how anchors are asked for.
             phrases: Query vectors `(wordings, dim)` by label.
             evaluate: Scores a model.
@@ -222,32 +222,32 @@ class Anchors:
         """
         if mixer.config.condition not in CONDITIONS:
             raise ValueError(f"unknown condition {mixer.config.condition!r}; take tags or name")
-        self.trunk, self.mixer, self.phrases = trunk, mixer, phrases
+        self.net, self.mixer, self.phrases = net, mixer, phrases
         self.evaluate = evaluate
         self.device = torch.device(device)
-        self.model = trunk.model.to(device)
+        self.model = net.model.to(device)
 
     def groups(self) -> list[dict[str, Any]]:
-        """See `Trunk.groups`."""
-        return self.trunk.groups()
+        """See `TrainableNet.groups`."""
+        return self.net.groups()
 
-    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean L1 distance of estimates and anchors."""
-        batch = self.mixer.batch(numbers, self.device)
+        batch = self.mixer.batch(indices, self.device)
         spectrum = stft(batch.mixture, StftConfig()).transpose(-1, -2)
-        features = self.trunk.encode(modulus(spectrum))
-        logits = self.trunk.decode(features, self._vectors(numbers, batch))
+        features = self.net.encode(modulus(spectrum))
+        logits = self.net.decode(features, self._vectors(indices, batch))
         masked = from_bands(logits.float().sigmoid()) * spectrum
         estimate = istft(masked.transpose(-1, -2), batch.target.shape[-1], StftConfig())
         loss = waveform_loss(estimate, batch.target)
         return loss, {"loss": float(loss.detach())}
 
-    def _vectors(self, numbers: Sequence[int], batch: AnchorBatch) -> Tensor:
+    def _vectors(self, indices: Sequence[int], batch: AnchorBatch) -> Tensor:
         config = self.mixer.config
         if config.condition == "name":
             rows = [
                 draw_wording(self.phrases[label], (number, 0), config.query_noise)
-                for number, label in zip(numbers, batch.labels, strict=True)
+                for number, label in zip(indices, batch.labels, strict=True)
             ]
         else:
             rows = [

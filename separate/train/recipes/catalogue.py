@@ -1,7 +1,4 @@
-"""Recipes by name: what a plan makes of a corpus and a model.
-
-In: a plan. Out: a recipe for the loop, ready.
-"""
+"""Recipes by name: the loop's recipe from the settings, a corpus and a model."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,19 +18,19 @@ from separate.train.data.phrases import PhraseBook, phrases_of, wider_labels
 from separate.train.loop import Recipe
 from separate.train.recipes.anchors import AnchorMixer, Anchors, Miner
 from separate.train.recipes.ibm import Ibm, IbmMixer
-from separate.train.recipes.scorers import open_listener
+from separate.train.recipes.scorers import open_scorer
 from separate.train.recipes.supervised import Supervised
 from separate.train.recipes.weak import RECIPES, Weak
-from separate.train.trunk import trunk_of
+from separate.train.trainable import trainable
 
 if TYPE_CHECKING:
-    from separate.train.plan import Plan
+    from separate.train.run_config import RunConfig
 
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
 
 def build(
-    plan: "Plan",
+    config: "RunConfig",
     corpus: Corpus,
     model: nn.Module,
     encoder: Encoder,
@@ -42,55 +39,55 @@ def build(
     device: str,
     teacher: nn.Module | None = None,
 ) -> Recipe:
-    """Make the recipe that a plan names.
+    """Make the recipe that the settings name.
 
     Args:
-        plan: The run's settings.
-        corpus: What to train on.
-        model: What to train.
-        encoder: The query net whose vectors condition it.
+        config: The run's settings.
+        corpus: The training data.
+        model: The network to train.
+        encoder: The query net whose vectors condition the model.
         seed: Of the examples.
         evaluate: Scores a model.
         device: Where to train.
-        teacher: A model that `supervised` learns from, too.
+        teacher: A model for the distillation loss of `supervised`.
 
     Raises:
         DataError: The corpus does not suit the recipe.
-        QueryError: There is no such listener.
-        SettingsError: There is no such tagger.
+        QueryError: The scorer is unknown.
+        SettingsError: The tagger is unknown.
     """
-    if plan.recipe == "ibm":
+    if config.recipe == "ibm":
         assert isinstance(model, IbmCnn)
-        return Ibm(model, IbmMixer(corpus, plan.ibm, seed), evaluate=evaluate, device=device)
-    phrases, trunk = PhraseBook(encoder), trunk_of(model, plan.trunk)
-    if plan.recipe == "supervised":
-        # Voices too, where no open net answers for them, or where a new trunk learns what they are.
-        voices = isinstance(model, SmallUNet) or plan.trunk.tune == "music"
-        mix = replace(plan.mix, voices=voices)
+        return Ibm(model, IbmMixer(corpus, config.ibm, seed), evaluate=evaluate, device=device)
+    phrases, net = PhraseBook(encoder), trainable(model, config.tune)
+    if config.recipe == "supervised":
+        # Voices too, without a pretrained voice net, or where a new music net is trained.
+        voices = isinstance(model, SmallUNet) or config.tune.tune == "music"
+        mix = replace(config.mix, voices=voices)
         mixer = Mixer(corpus, mix, seed, wider_labels(corpus), device)
-        guide = None if teacher is None else trunk_of(teacher, plan.trunk)
-        return Supervised(trunk, mixer, phrases, plan.supervised, evaluate=evaluate, teacher=guide)
-    if plan.recipe == "anchors":
-        anchors = AnchorMixer(corpus, Miner(open_tagger(plan.tagger)), plan.anchors, seed)
-        return Anchors(trunk, anchors, phrases, evaluate=evaluate, device=device)
-    config = replace(RECIPES[plan.recipe], contrastive_weight=plan.contrast)
+        guide = None if teacher is None else trainable(teacher, config.tune)
+        return Supervised(net, mixer, phrases, config.supervised, evaluate=evaluate, teacher=guide)
+    if config.recipe == "anchors":
+        anchors = AnchorMixer(corpus, Miner(open_tagger(config.tagger)), config.anchors, seed)
+        return Anchors(net, anchors, phrases, evaluate=evaluate, device=device)
+    losses = replace(RECIPES[config.recipe], contrastive_weight=config.contrastive_weight)
     return Weak(
-        trunk,
+        net,
         phrases,
-        name=plan.recipe,
-        config=config,
-        mixer=MixtureMixer(corpus, plan.mixtures, seed),
-        singles=_singles(plan, corpus, seed) if config.supervised_weight else None,
-        listener=open_listener(plan.listener, device) if config.contrastive_weight else None,
+        name=config.recipe,
+        config=losses,
+        mixer=MixtureMixer(corpus, config.mixtures, seed),
+        singles=_singles(config, corpus, seed) if losses.supervised_weight else None,
+        scorer=open_scorer(config.scorer, device) if losses.contrastive_weight else None,
         evaluate=evaluate,
         device=device,
     )
 
 
-def _singles(plan: "Plan", corpus: Corpus, seed: int) -> MixtureMixer:
-    """Make the mixer of single sources, of a folder of its own or of what has a single label."""
-    if plan.singles:
-        corpus = load_corpus(plan.singles, plan.licences, exclude=plan.dev)
+def _singles(config: "RunConfig", corpus: Corpus, seed: int) -> MixtureMixer:
+    """Make the mixer of single sources: those in `singles`, or clips with a single label."""
+    if config.singles:
+        corpus = load_corpus(config.singles, config.licences, exclude=config.dev)
     clips = {label: clips for label, clips in corpus.clips.items() if len(phrases_of(label)) == 1}
     if not clips and not corpus.songs:
         raise DataError(
@@ -98,5 +95,5 @@ def _singles(plan: "Plan", corpus: Corpus, seed: int) -> MixtureMixer:
             " with --singles"
         )
     return MixtureMixer(
-        replace(corpus, clips=clips), replace(plan.mixtures, sources=1, recordings=0.0), seed
+        replace(corpus, clips=clips), replace(config.mixtures, sources=1, recordings=0.0), seed
     )

@@ -66,9 +66,9 @@ class IbmMixer:
         settings = MixConfig(frames=config.frames, drop=0.0, speed=config.speed)
         self.mixer = Mixer(corpus, settings, seed)
 
-    def batch(self, numbers: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Return complex spectra `(batch, 2, frames, 2049)` of voice and backing, in mono."""
-        audio = torch.from_numpy(np.stack([self._example(number) for number in numbers]))
+        audio = torch.from_numpy(np.stack([self._example(number) for number in indices]))
         return stft(audio.to(device), STFT).transpose(-1, -2)
 
     def _example(self, number: int) -> np.ndarray:
@@ -116,14 +116,14 @@ class Ibm:
 
     def groups(self) -> list[dict[str, Any]]:
         """Return all parameters, at one rate."""
-        return [{"params": list(self.model.parameters()), "multiple": 1.0}]
+        return [{"params": list(self.model.parameters()), "lr_scale": 1.0}]
 
-    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss over the examples: of the mask, or first of the autoencoder."""
-        spectra = self.mixer.batch(numbers, self.device)
+        spectra = self.mixer.batch(indices, self.device)
         voice, rest = (modulus(spectra[:, i]) for i in range(2))
         mixture, mask = modulus(spectra.sum(1)), ideal_binary_mask(voice, rest)
-        if numbers[0] < self.mixer.config.autoencoder_examples:
+        if indices[0] < self.mixer.config.autoencoder_examples:
             heard = mask * mixture
             loss = functional.mse_loss(self.model.logits(heard), patches(compressed(heard)))
             return loss, {"autoencoder": float(loss.detach())}

@@ -1,9 +1,9 @@
-"""Listeners: how like each phrase a sound is, differentiable by the sound.
+"""Scorers: similarities of sounds and phrases, differentiable by the sound.
 
-In: mono waveforms and phrases. Out: similarities over a temperature `(sounds, phrases)`, what the
-contrastive loss compares. Any query net scores (the project's own, or LAION-CLAP), or EfficientAT's
-tagger, whose logit of a class is its similarity with the class's name; sounds may be varied before
-they are scored, and several listeners may score together.
+A scorer maps mono waveforms and phrases to similarities over a temperature `(sounds, phrases)`,
+which the contrastive loss compares. A query net (the project's own, or LAION-CLAP) scores by
+cosine, EfficientAT's tagger by the logit of the class that the phrase names. Sounds may be
+augmented before scoring, and the scores of several scorers may be averaged.
 """
 
 import copy
@@ -25,12 +25,12 @@ from separate.queries.tags import class_row, class_vectors
 from separate.train.data.phrases import prompt, spoken
 
 TEMPERATURE = 0.07  # LAION-CLAP's at the start of its training, and that of our own query net
-_LEVEL = 0.5  # peak that the tagger hears each sound at
+_LEVEL = 0.5  # peak to which each sound is scaled for the tagger
 _SILENT_PEAK = 1e-3
 
 
-class Listener(Protocol):
-    """What hears."""
+class Scorer(Protocol):
+    """Compares sounds with phrases."""
 
     name: str
 
@@ -38,35 +38,35 @@ class Listener(Protocol):
         """Compare mono sounds `(n, time)` with phrases: `(n, phrases)`, over the temperature."""
 
     def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
-        """Take what it hears in mixtures of all sources for nothing in particular.
+        """Estimate the mean logits of mixtures; they are subtracted before similarities.
 
         Args:
-            mixtures: Makes them, `(n, time)`, for a listener that wants them.
-            sample_rate: Theirs, in Hz.
+            mixtures: Makes mixtures `(n, time)`; called by scorers that need a mean.
+            sample_rate: Of the mixtures, in Hz.
         """
 
 
-class EncoderListener:
-    """The two towers of a query net; cosine over a temperature."""
+class EncoderScorer:
+    """Scores by a query net: the cosine of its two towers, over a temperature."""
 
     def __init__(self, encoder: Encoder, device: torch.device | str = "cpu") -> None:
-        """Take a query net; its audio tower goes to the device where it is a module of ours.
+        """Keep a query net; the audio tower is copied to the device if it is the project's own.
 
-        A query net that knows its temperature (`temperature`) is heard at that.
+        The attribute `temperature` of the query net is used, if it has one.
         """
         self.name = encoder.name
         self.temperature = float(getattr(encoder, "temperature", TEMPERATURE))
         self._device = torch.device("cpu")
         net = getattr(encoder, "net", None)
         if isinstance(net, nn.Module) and torch.device(device).type != "cpu":
-            encoder = copy.copy(encoder)  # the text tower of the original stays where it is
+            encoder = copy.copy(encoder)  # the original stays on its device
             encoder.net = copy.deepcopy(net).to(device)  # type: ignore[attr-defined]
             self._device = torch.device(device)
         self._encoder = encoder
         self._texts: dict[str, Tensor] = {}
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
-        """See `Listener`; phrases are said as the paper's prompts."""
+        """See `Scorer`; phrases become the paper's prompts."""
         for phrase in phrases:
             if phrase not in self._texts:
                 with torch.no_grad():
@@ -76,13 +76,13 @@ class EncoderListener:
         return sounds.to(waveform.device) @ texts.T / self.temperature
 
     def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
-        """See `Listener`; a cosine needs none."""
+        """See `Scorer`; a cosine needs no mean."""
 
 
-class TaggerListener:
-    """EfficientAT's tagger: the logits of the phrases' AudioSet classes, above their means.
+class TaggerScorer:
+    """EfficientAT's tagger: the logits of the phrases' AudioSet classes, minus their means.
 
-    A class that is common in AudioSet, speech, has a high logit for all that it hears.
+    A class that is frequent in AudioSet, such as speech, has a high logit for any sound.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class TaggerListener:
         classes: Mapping[str, str] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Take a tagger.
+        """Keep a tagger.
 
         Args:
-            net: Loaded.
-            name: Of it.
-            classes: The AudioSet class of a phrase, where it is not the one nearest by its words.
-            device: Where it hears.
+            net: The tagger.
+            name: Its name.
+            classes: The AudioSet class of a phrase, where it is not the nearest by text.
+            device: Where it computes.
         """
         self.name = name
         self._net = net.eval().requires_grad_(False).to(device)
@@ -107,12 +107,12 @@ class TaggerListener:
         self._means: Tensor | None = None  # (527,)
 
     def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
-        """See `Listener`."""
+        """See `Scorer`."""
         with torch.no_grad():
             self._means = self._logits(mixtures(), sample_rate).mean(0)
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
-        """See `Listener`."""
+        """See `Scorer`."""
         logits = self._logits(waveform, sample_rate)
         if self._means is not None:
             logits = logits - self._means
@@ -133,36 +133,36 @@ class TaggerListener:
 
 @dataclass(frozen=True)
 class Variation:
-    """How estimates are changed before they are scored, each anew: what a mask must survive."""
+    """Random augmentation of estimates before scoring."""
 
-    gain_db: float = 6.0  # largest change of level, either way
-    eq_db: float = 6.0  # largest change of a band's level, either way
-    snr_db: tuple[float, float] = (20.0, 40.0)  # of white noise that is added
+    gain_db: float = 6.0  # largest change of level, +-
+    eq_db: float = 6.0  # largest change of a band's level, +-
+    snr_db: tuple[float, float] = (20.0, 40.0)  # of added white noise
 
 
-class VariedListener:
-    """Another listener, to which each sound comes at random level, filtered and with noise.
+class AugmentedScorer:
+    """Augments sounds by random level, filter and noise, then asks another scorer.
 
-    A mask that raises a score by details that no change survives gains nothing.
+    Masks thus cannot raise the score by details that the augmentation destroys.
     """
 
-    def __init__(self, listener: Listener, variation: Variation | None = None) -> None:
-        """Take the listener that scores."""
-        self.name = f"{listener.name}, varied"
-        self._listener, self._variation = listener, variation or Variation()
+    def __init__(self, scorer: Scorer, variation: Variation | None = None) -> None:
+        """Keep the scorer of augmented sounds."""
+        self.name = f"{scorer.name}, varied"
+        self._scorer, self._variation = scorer, variation or Variation()
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
-        """See `Listener`."""
-        return self._listener.similarity(self.varied(waveform), sample_rate, phrases)
+        """See `Scorer`."""
+        return self._scorer.similarity(self.augment(waveform), sample_rate, phrases)
 
     def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
-        """See `Listener`."""
-        self._listener.centre(mixtures, sample_rate)
+        """See `Scorer`."""
+        self._scorer.centre(mixtures, sample_rate)
 
-    def varied(self, waveform: Tensor) -> Tensor:
-        """Change mono sounds `(n, time)`; the draws are PyTorch's, which a run's checkpoint keeps.
+    def augment(self, waveform: Tensor) -> Tensor:
+        """Augment mono sounds `(n, time)` with draws of PyTorch's generator.
 
-        The curve of the filter has six points, evenly spaced on a logarithmic axis.
+        A checkpoint stores that generator. The filter has six points on a logarithmic axis.
         """
         config, (count, samples) = self._variation, waveform.shape
         spectrum = torch.fft.rfft(waveform)
@@ -181,27 +181,27 @@ class VariedListener:
         return filtered + noise * power * (10 ** (-snr_db / 20)).to(waveform.device)
 
 
-class JointListener:
-    """The mean of several listeners: a mask that misleads one must mislead them all."""
+class MeanScorer:
+    """The mean of several scorers, which is harder to mislead than one."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        """Take the listeners."""
-        self.name = " and ".join(listener.name for listener in listeners)
-        self._listeners = tuple(listeners)
+    def __init__(self, scorers: Sequence[Scorer]) -> None:
+        """Keep the scorers."""
+        self.name = " and ".join(scorer.name for scorer in scorers)
+        self._scorers = tuple(scorers)
 
     def similarity(self, waveform: Tensor, sample_rate: int, phrases: Sequence[str]) -> Tensor:
-        """See `Listener`."""
-        rows = [each.similarity(waveform, sample_rate, phrases) for each in self._listeners]
+        """See `Scorer`."""
+        rows = [each.similarity(waveform, sample_rate, phrases) for each in self._scorers]
         return torch.stack(rows).mean(0)
 
     def centre(self, mixtures: Callable[[], Tensor], sample_rate: int) -> None:
-        """See `Listener`."""
-        for listener in self._listeners:
-            listener.centre(mixtures, sample_rate)
+        """See `Scorer`."""
+        for scorer in self._scorers:
+            scorer.centre(mixtures, sample_rate)
 
 
 def class_of(phrase: str) -> int:
-    """Return the row of the AudioSet class that a phrase names, or of the nearest in meaning."""
+    """Return the row of the AudioSet class that a phrase names, or of the nearest class."""
     words = " ".join(phrase.replace("_", " ").split()).casefold()
     known = [name.casefold() for name in vocabulary.audioset_classes()]
     for candidate in (words, spoken(phrase)):
@@ -211,18 +211,18 @@ def class_of(phrase: str) -> int:
     return int((class_vectors() @ vector).argmax())
 
 
-def open_listener(
+def open_scorer(
     name: str,
     device: torch.device | str = "cpu",
     classes: Mapping[str, str] | None = None,
-) -> Listener:
-    """Load a listener.
+) -> Scorer:
+    """Load a scorer.
 
     Args:
         name: "embedded", "clap", "clap-music" or the path of a LAION-CLAP checkpoint, as of any
             query net; or `efficientat-mn04`, or the path of an EfficientAT checkpoint.
-        device: Where it hears.
-        classes: See `TaggerListener`.
+        device: Where it computes.
+        classes: See `TaggerScorer`.
 
     Raises:
         QueryError: There is none of that name, or what it needs is not installed.
@@ -232,10 +232,10 @@ def open_listener(
     if name.startswith("efficientat-"):
         from separate.weights.store import fetch
 
-        return TaggerListener(load_efficientat(fetch(name)), name, classes, device)
+        return TaggerScorer(load_efficientat(fetch(name)), name, classes, device)
     if Path(name).is_file():
         try:
-            return TaggerListener(load_efficientat(name), Path(name).stem, classes, device)
+            return TaggerScorer(load_efficientat(name), Path(name).stem, classes, device)
         except CheckpointError:
             pass  # then it is one of CLAP, or its own loader says what is wrong
-    return EncoderListener(load_encoder(name), device)
+    return EncoderScorer(load_encoder(name), device)

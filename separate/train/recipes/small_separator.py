@@ -22,17 +22,18 @@ from separate.queries.encoders import load_encoder
 from separate.train.data.folders import Clip, Corpus
 from separate.train.data.mixtures import MixtureConfig, MixtureMixer
 from separate.train.data.phrases import PhraseBook
-from separate.train.loop import LoopConfig, Recipe, train
+from separate.train.loop import Recipe, train
 from separate.train.recipes.anchors import AnchorConfig, AnchorMixer, Anchors, Miner
 from separate.train.recipes.scorers import (
-    JointListener,
-    Listener,
+    AugmentedScorer,
+    MeanScorer,
+    Scorer,
     Variation,
-    VariedListener,
-    open_listener,
+    open_scorer,
 )
 from separate.train.recipes.weak import PAPER, RECIPES, Weak, WeakConfig
-from separate.train.trunk import SmallTrunk
+from separate.train.settings import LoopConfig
+from separate.train.trainable import TrainableSmallUNet
 
 Evaluate = Callable[["SmallSeparator"], dict[str, float]]
 
@@ -44,7 +45,7 @@ class MixtureArm:
     losses: WeakConfig
     late: bool = False  # the contrast counts from half of the steps on
     variation: Variation | None = None  # of the estimates before they are scored
-    second: str | None = None  # a listener that scores beside the tagger
+    second: str | None = None  # a second scorer beside the tagger
 
 
 _LIGHT = WeakConfig(contrastive_weight=0.05)
@@ -75,7 +76,7 @@ class ArmConfig:
     seed: int = 0
     steps: int = 1600
     batch: int = 4  # examples a step
-    rate: float = 6e-3  # learning rate, with a cosine decay to a tenth
+    learning_rate: float = 6e-3  # with a cosine decay to a tenth
     frames: int = 64  # STFT frames an example
     sources: int = 2  # P, of a mixture
     wrong_captions: float = 0.0  # part of the phrases that is left out or swapped
@@ -107,7 +108,7 @@ class SmallSeparator:
 def train_arm(
     config: ArmConfig,
     clips: Mapping[str, Sequence[np.ndarray]],
-    listener: str,
+    scorer: str,
     classes: Mapping[str, str],
     run: Path | None = None,
     *,
@@ -119,8 +120,8 @@ def train_arm(
     Args:
         config: Arm, seed and sizes.
         clips: int16 `(samples, 2)` at 44.1 kHz by label.
-        listener: See `separate.train.recipes.scorers.open_listener`; it finds the anchors, too.
-        classes: The AudioSet class of each label, for a tagger that listens.
+        scorer: See `separate.train.recipes.scorers.open_scorer`; it finds the anchors, too.
+        classes: The AudioSet class of each label, for a scorer that is a tagger.
         run: Folder of the run, which is resumed; None: a temporary one. Anchors that one run finds
             are kept beside it for the others.
         evaluate: Scores the averaged weights, for the curve in the run's `log.jsonl`.
@@ -128,7 +129,7 @@ def train_arm(
 
     Raises:
         DataError: There are too few labels, or the run is of another configuration.
-        CheckpointError: The listener is missing or damaged.
+        CheckpointError: The scorer is missing or damaged.
     """
     phrases = PhraseBook(load_encoder("embedded"), varied=False)
     torch.manual_seed(config.seed)
@@ -138,14 +139,15 @@ def train_arm(
         return evaluate(SmallSeparator(model, phrases)) if config.evaluate_steps else {}
 
     if config.arm in ANCHOR_ARMS:
-        memory = None if run is None else run.parent / f"anchors-{Path(listener).stem}.txt"
-        miner = Miner(open_tagger(listener), classes, memory)
-        recipe: Recipe = _anchors(config, SmallTrunk(net), phrases, clips, miner, curve)
+        memory = None if run is None else run.parent / f"anchors-{Path(scorer).stem}.txt"
+        miner = Miner(open_tagger(scorer), classes, memory)
+        recipe: Recipe = _anchors(config, TrainableSmallUNet(net), phrases, clips, miner, curve)
     else:
-        recipe = _mixtures(config, SmallTrunk(net), phrases, clips, listener, classes, curve)
+        recipe = _mixtures(config, TrainableSmallUNet(net), phrases, clips, scorer, classes, curve)
     loop = LoopConfig(
-        minutes=float("inf"), steps=config.steps, batch=config.batch, rate=config.rate, warmup=20,
-        decay_steps=config.steps, average=0.99, seed=config.seed, save_minutes=2.0,
+        minutes=float("inf"), steps=config.steps, batch=config.batch,
+        learning_rate=config.learning_rate, warmup=20, decay_steps=config.steps, ema_decay=0.99,
+        seed=config.seed, save_minutes=2.0,
         evaluate_minutes=float("inf"), evaluate_steps=config.evaluate_steps,
     )  # fmt: skip
     with ExitStack() as stack:
@@ -155,7 +157,7 @@ def train_arm(
 
 def _anchors(
     config: ArmConfig,
-    trunk: SmallTrunk,
+    net: TrainableSmallUNet,
     phrases: PhraseBook,
     clips: Mapping[str, Sequence[np.ndarray]],
     miner: Miner,
@@ -164,15 +166,15 @@ def _anchors(
     mined = config.arm == "anchors"
     settings = AnchorConfig(config.frames, channels=1, mined=mined, condition="name")
     mixer = AnchorMixer(_corpus(clips), miner, settings, config.seed)
-    return Anchors(trunk, mixer, phrases, evaluate=evaluate)
+    return Anchors(net, mixer, phrases, evaluate=evaluate)
 
 
 def _mixtures(
     config: ArmConfig,
-    trunk: SmallTrunk,
+    net: TrainableSmallUNet,
     phrases: PhraseBook,
     clips: Mapping[str, Sequence[np.ndarray]],
-    listener: str,
+    scorer: str,
     classes: Mapping[str, str],
     evaluate: Callable[[nn.Module], dict[str, float]],
 ) -> Weak:
@@ -185,22 +187,22 @@ def _mixtures(
     )  # fmt: skip
     singles = replace(mixtures, sources=1)
     return Weak(
-        trunk,
+        net,
         phrases,
         name=config.arm,
         config=losses,
         mixer=MixtureMixer(_corpus(clips), mixtures, config.seed),
         singles=MixtureMixer(_corpus(clips, config.single_share), singles, config.seed),
-        listener=_listener(arm, listener, classes) if losses.contrastive_weight else None,
+        scorer=_scorer(arm, scorer, classes) if losses.contrastive_weight else None,
         evaluate=evaluate,
     )
 
 
-def _listener(arm: MixtureArm, name: str, classes: Mapping[str, str]) -> Listener:
-    scorer = open_listener(name, classes=classes)
+def _scorer(arm: MixtureArm, name: str, classes: Mapping[str, str]) -> Scorer:
+    scorer = open_scorer(name, classes=classes)
     if arm.second is not None:
-        scorer = JointListener([scorer, open_listener(arm.second)])
-    return scorer if arm.variation is None else VariedListener(scorer, arm.variation)
+        scorer = MeanScorer([scorer, open_scorer(arm.second)])
+    return scorer if arm.variation is None else AugmentedScorer(scorer, arm.variation)
 
 
 def _corpus(clips: Mapping[str, Sequence[np.ndarray]], share: float = 1.0) -> Corpus:

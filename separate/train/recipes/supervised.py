@@ -1,6 +1,6 @@
 """The supervised recipe: mix sources, ask for some of them, compare with the truth.
 
-In: example numbers. Out: the loss of a conditioned network on them.
+In: example indices. Out: the loss of a conditioned network on them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from separate.models.stft import modulus
 from separate.train.data.mixing import MUSIC, Mixer
 from separate.train.data.phrases import draw_wording
 from separate.train.distributed import mean_over_all
-from separate.train.trunk import Trunk
+from separate.train.trainable import TrainableNet
 
 _EPS = 1e-6
 _SURE = tuple(stem == "other" for stem in MUSIC)  # see `doubted`
@@ -48,18 +48,18 @@ class Supervised:
 
     def __init__(
         self,
-        trunk: Trunk,
+        net: TrainableNet[Any],
         mixer: Mixer,
         phrases: Mapping[str, Tensor],
         config: SupervisedConfig,
         *,
         evaluate: Callable[[nn.Module], dict[str, float]] = lambda model: {},
-        teacher: Trunk | None = None,
+        teacher: TrainableNet[Any] | None = None,
     ) -> None:
         """Keep what the recipe needs.
 
         Args:
-            trunk: What to train.
+            net: The network to train.
             mixer: Makes examples.
             phrases: Query vectors `(phrases, dim)` by label.
             config: Weights.
@@ -68,7 +68,7 @@ class Supervised:
                 that it answers.
         """
         self.device = mixer.device  # where to train
-        self.trunk, self.model = trunk, trunk.model.to(self.device)
+        self.net, self.model = net, net.model.to(self.device)
         self.teacher = teacher
         if teacher is not None:
             teacher.model.to(self.device).requires_grad_(False)
@@ -78,30 +78,30 @@ class Supervised:
         self.evaluate = evaluate
 
     def groups(self) -> list[dict[str, Any]]:
-        """See `Trunk`."""
-        return self.trunk.groups()
+        """See `TrainableNet`."""
+        return self.net.groups()
 
-    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss over examples and queries."""
-        batch = self.mixer.batch(numbers)
-        queries = self._vectors(numbers, batch.labels)
+        batch = self.mixer.batch(indices)
+        queries = self._vectors(indices, batch.labels)
         magnitude = modulus(batch.mixture)
-        heard = self.trunk.encode(magnitude)
+        heard = self.net.encode(magnitude)
         count = queries.shape[1]
-        logits = [self.trunk.decode(heard, queries[:, i]) for i in range(count)]
+        logits = [self.net.decode(heard, queries[:, i]) for i in range(count)]
         pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
         alone = torch.stack([self._query_loss(*pair) for pair in zip(logits, pairs, strict=True)])
         loss = alone.mean()
-        voice = self.trunk.voice(heard)
+        voice = self.net.voice(heard)
         if voice is not None:
             shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
             loss = loss + self.config.shared_weight * mean_over_all(shared)
-        figures = {"alone": float(alone.detach().mean())}
+        metrics = {"alone": float(alone.detach().mean())}
         if self.teacher is not None:
             taught = self._taught_loss(logits, pairs, magnitude, queries)
-            figures["taught"] = float(taught.detach())
+            metrics["taught"] = float(taught.detach())
             loss = loss + self.config.taught_weight * taught
-        return loss, {"loss": float(loss.detach()), **figures}
+        return loss, {"loss": float(loss.detach()), **metrics}
 
     def _taught_loss(
         self, logits: Sequence[Tensor], pairs: Sequence[Products], magnitude: Tensor, query: Tensor
@@ -115,7 +115,7 @@ class Supervised:
             heard = self.teacher.encode(magnitude)
         losses = [magnitude.new_zeros(())]
         for i, (own, pair) in enumerate(zip(logits, pairs, strict=True)):
-            rows = self.teacher.share(query[:, i]) > 0.5
+            rows = self.teacher.expert_weight(query[:, i]) > 0.5
             if not rows.any():
                 continue
             with torch.no_grad():
@@ -154,11 +154,11 @@ class Supervised:
         loss = config.entropy_weight * mask_entropy_loss(logits, product)
         return loss + config.correlation_weight * masked_correlation_loss(logits.sigmoid(), product)
 
-    def _vectors(self, numbers: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
+    def _vectors(self, indices: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
         """Draw a phrase for each query; a little noise makes neighbours mean the same."""
         rows = [
             draw_wording(self.phrases[label], (number, place), self.config.query_noise)
-            for number, row in zip(numbers, labels, strict=True)
+            for number, row in zip(indices, labels, strict=True)
             for place, label in enumerate(row)
         ]
         return torch.stack(rows).reshape(len(labels), -1, rows[0].shape[0]).to(self.device)

@@ -1,6 +1,6 @@
 """The recipes `unsupervised`, `weak` and `semi`: separation learned from mixtures.
 
-In: example numbers. Out: the loss of a trunk on them.
+In: example indices. Out: the loss of a network on them.
 
 Source: T. Mahmud et al., "Weakly-supervised Audio Separation via Bi-modal Semantic Similarity",
 ICLR 2024. The paper's total is 5 L_unsup + 5 L_crl + 0.5 L_cnt (`PAPER`); `semi` adds the
@@ -20,7 +20,7 @@ Where this deviates from the paper:
   was tried, because gradients through a small tagger find masks that raise its logits and spoil
   the sound.
 - Queries are said in all wordings of the vocabulary, the paper's prompts among them.
-- The listener is the project's own query net at temperature 0.07 unless CLAP is asked for. A
+- The scorer is the project's own query net at temperature 0.07 unless CLAP is asked for. A
   tagger's logits are centred by what it hears in mixtures, which asks for no labels.
 - The contrast is over the phrases of all N mixtures, of all examples and processes: the sources of
   the other mixture, which lie under the same mask, are the negatives that matter most.
@@ -49,13 +49,13 @@ from separate.train.data.mixing import SAMPLE_RATE
 from separate.train.data.mixtures import MixtureMixer, Mixtures
 from separate.train.data.phrases import draw_wording
 from separate.train.distributed import agreed, gathered, mean_over_all
-from separate.train.recipes.scorers import Listener
-from separate.train.trunk import Trunk
+from separate.train.recipes.scorers import Scorer
+from separate.train.trainable import TrainableNet
 
 _PAPER_N_FFT = 1022
 _LEVEL = 0.2  # of a recording near full scale, root mean square
 _WINDOW_ENERGY = 0.375  # a sample of the squared Hann window, in the mean
-_CENTRED_ON = 32  # examples of mixtures by which the listener is centred
+_CENTRED_ON = 32  # examples of mixtures by which the scorer is centred
 
 
 @dataclass(frozen=True)
@@ -87,27 +87,27 @@ class Weak:
 
     def __init__(
         self,
-        trunk: Trunk,
+        net: TrainableNet[Any],
         phrases: Mapping[str, Tensor],
         *,
         name: str = "weak",
         config: WeakConfig | None = None,
         mixer: MixtureMixer | None = None,
         singles: MixtureMixer | None = None,
-        listener: Listener | None = None,
+        scorer: Scorer | None = None,
         evaluate: Callable[[nn.Module], dict[str, float]] = lambda model: {},
         device: torch.device | str = "cpu",
     ) -> None:
         """Keep what the recipe needs.
 
         Args:
-            trunk: What to train.
+            net: The network to train.
             phrases: Query vectors `(wordings, dim)` by phrase and by joined phrases.
             name: A key of `RECIPES`.
             config: Weights; None: those of the name.
             mixer: Makes mixtures of mixtures; needed where one of their losses counts.
             singles: Makes mixtures of single sources, for the supervised loss.
-            listener: Hears the estimates, for the contrastive loss.
+            scorer: Hears the estimates, for the contrastive loss.
             evaluate: Scores a model.
             device: Where to train.
 
@@ -121,17 +121,17 @@ class Weak:
             raise ValueError("the losses of mixtures need a mixer")
         if weights.supervised_weight and singles is None:
             raise ValueError("the supervised loss needs a mixer of single sources")
-        if weights.contrastive_weight and listener is None:
-            raise ValueError("the contrastive loss needs a listener")
-        self.trunk, self.phrases = trunk, phrases
-        self.listener = listener if weights.contrastive_weight else None
+        if weights.contrastive_weight and scorer is None:
+            raise ValueError("the contrastive loss needs a scorer")
+        self.net, self.phrases = net, phrases
+        self.scorer = scorer if weights.contrastive_weight else None
         self.mixer = mixer if mixed + weights.contrastive_weight else None
         self.singles = singles if weights.supervised_weight else None
         self.evaluate = evaluate
         self.device = torch.device(device)
-        self.model = trunk.model.to(device)
-        if self.listener is not None:
-            self.listener.centre(self._some_mixtures, SAMPLE_RATE)
+        self.model = net.model.to(device)
+        if self.scorer is not None:
+            self.scorer.centre(self._some_mixtures, SAMPLE_RATE)
 
     def _some_mixtures(self) -> Tensor:
         """Return the waveforms `(n, samples)` of the mixtures of some examples."""
@@ -139,68 +139,68 @@ class Weak:
         return _mono(self.mixer.batch(range(_CENTRED_ON), self.device).parts.flatten(0, 1))
 
     def groups(self) -> list[dict[str, Any]]:
-        """See `Trunk.groups`."""
-        return self.trunk.groups()
+        """See `TrainableNet.groups`."""
+        return self.net.groups()
 
-    def loss(self, numbers: list[int]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted sum of the losses that count, and each."""
         config = self.config
         terms: dict[str, tuple[float, Tensor]] = {}
         if self.mixer is not None:
-            heard = _Heard(self.trunk, self.mixer.batch(numbers, self.device))
+            encoded = _EncodedBatch(self.net, self.mixer.batch(indices, self.device))
             if config.unsupervised_weight:
-                loss = self._mix_and_separate(heard, numbers)
+                loss = self._mix_and_separate(encoded, indices)
                 terms["unsupervised"] = config.unsupervised_weight, loss
             if config.consistency_weight or config.contrastive_weight:
-                masks = self._phrase_masks(heard, numbers)
-                weights = heard.batch.phrase_weights().to(self.device)
+                masks = self._phrase_masks(encoded, indices)
+                weights = encoded.batch.phrase_weights().to(self.device)
                 loss = consistency_loss(
-                    masks, weights, heard.magnitude, heard.targets, config.weighting
+                    masks, weights, encoded.magnitude, encoded.targets, config.weighting
                 )
                 terms["consistency"] = config.consistency_weight, loss
-                if config.contrastive_weight and self._contrasts(numbers):
-                    loss = self._contrastive(heard.batch, masks)
+                if config.contrastive_weight and self._contrasts(indices):
+                    loss = self._contrastive(encoded.batch, masks)
                     terms["contrastive"] = config.contrastive_weight, loss
         if self.singles is not None:
-            heard = _Heard(self.trunk, self.singles.batch(numbers, self.device))
-            loss = self._mix_and_separate(heard, numbers)
+            encoded = _EncodedBatch(self.net, self.singles.batch(indices, self.device))
+            loss = self._mix_and_separate(encoded, indices)
             terms["supervised"] = config.supervised_weight, loss
         total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
         parts = {name: float(loss.detach()) for name, (_, loss) in terms.items()}
         return total, {"loss": float(total.detach()), **parts}
 
-    def _mix_and_separate(self, heard: "_Heard", numbers: Sequence[int]) -> Tensor:
-        captions = heard.batch.joined()
+    def _mix_and_separate(self, encoded: "_EncodedBatch", indices: Sequence[int]) -> Tensor:
+        captions = encoded.batch.joined()
         masks = [
-            heard.mask(self._vectors(numbers, n, [row[n] for row in captions]))
+            encoded.mask(self._vectors(indices, n, [row[n] for row in captions]))
             for n in range(len(captions[0]))
         ]
-        return mix_and_separate_loss(torch.stack(masks, dim=1), heard.magnitude, heard.targets)
+        return mix_and_separate_loss(torch.stack(masks, dim=1), encoded.magnitude, encoded.targets)
 
-    def _phrase_masks(self, heard: "_Heard", numbers: Sequence[int]) -> Tensor:
+    def _phrase_masks(self, encoded: "_EncodedBatch", indices: Sequence[int]) -> Tensor:
         """Masks of all single-source phrases `(batch, n, P, channels, frames, freq)`.
 
         Where a mixture has fewer than P phrases the last one stands in again.
         """
-        phrases = heard.batch.phrases
+        phrases = encoded.batch.phrases
         longest = max(len(part) for row in phrases for part in row)
         rows = []
         for n in range(len(phrases[0])):
             masks = []
             for k in range(longest):
                 chosen = [row[n][min(k, len(row[n]) - 1)] for row in phrases]
-                masks.append(heard.mask(self._vectors(numbers, 10 + 10 * n + k, chosen)))
+                masks.append(encoded.mask(self._vectors(indices, 10 + 10 * n + k, chosen)))
             rows.append(torch.stack(masks, dim=1))
         return torch.stack(rows, dim=1)
 
-    def _contrasts(self, numbers: Sequence[int]) -> bool:
+    def _contrasts(self, indices: Sequence[int]) -> bool:
         """Whether the contrastive loss counts yet: all processes must decide alike."""
-        late = numbers[0] >= self.config.contrastive_after
+        late = indices[0] >= self.config.contrastive_after
         return bool(agreed([late], self.device)[0])
 
     def _contrastive(self, batch: Mixtures, masks: Tensor) -> Tensor:
         """Resynthesise every single-source estimate and compare it with all phrases."""
-        assert self.listener is not None
+        assert self.scorer is not None
         own = [
             (i, n, k, phrase)
             for i, row in enumerate(batch.phrases)
@@ -216,13 +216,13 @@ class Weak:
         labels = torch.tensor([row_of[phrase] for *_, phrase in own], device=self.device)
         texts = torch.tensor([row_of[phrase] for phrase in every], device=self.device)
         with torch.autocast(self.device.type, enabled=False):
-            logits = self.listener.similarity(sounds.float(), SAMPLE_RATE, distinct)
+            logits = self.scorer.similarity(sounds.float(), SAMPLE_RATE, distinct)
         return mean_over_all(contrastive_loss(logits[:, texts], labels, texts))
 
-    def _vectors(self, numbers: Sequence[int], place: int, labels: Sequence[str]) -> Tensor:
+    def _vectors(self, indices: Sequence[int], place: int, labels: Sequence[str]) -> Tensor:
         rows = [
             draw_wording(self.phrases[label], (number, place), self.config.query_noise)
-            for number, label in zip(numbers, labels, strict=True)
+            for number, label in zip(indices, labels, strict=True)
         ]
         return torch.stack(rows).to(self.device)
 
@@ -239,18 +239,18 @@ def _level(magnitude: Tensor) -> Tensor:
     return (energy / (_WINDOW_ENERGY * StftConfig().n_fft)).sqrt() + 1e-6
 
 
-class _Heard:
-    """A batch with what the trunk and the losses need of it, computed once."""
+class _EncodedBatch:
+    """A batch with its features, scaled magnitudes and targets, computed once."""
 
-    def __init__(self, trunk: Trunk, batch: Mixtures) -> None:
+    def __init__(self, net: TrainableNet[Any], batch: Mixtures) -> None:
         self.batch = batch
-        self._trunk = trunk
+        self._net = net
         whole = modulus(batch.whole)
         scale = _PAPER_N_FFT / StftConfig().n_fft * _LEVEL / _level(whole)
         self.magnitude = scale * whole
         self.targets = scale.unsqueeze(1) * modulus(batch.parts)
-        self._features = trunk.encode(whole)
+        self._features = net.encode(whole)
 
     def mask(self, queries: Tensor) -> Tensor:
         """Masks of all bins for queries `(batch, dim)`."""
-        return from_bands(self._trunk.decode(self._features, queries).float().sigmoid())
+        return from_bands(self._net.decode(self._features, queries).float().sigmoid())
