@@ -4,7 +4,6 @@ The player streams raw 16-bit samples (so that any stem starts at once and all r
 together, whatever the format of the download), draws the outline, and shows the spectrogram.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,8 +101,3 @@ def _outline(fine: np.ndarray) -> list[float]:
     count = min(_OUTLINE_POINTS, len(fine))
     starts = np.linspace(0, len(fine), count, endpoint=False).astype(int)
     return [round(float(peak), 3) for peak in np.maximum.reduceat(fine, starts)]
-
-
-def write_manifest(folder: Path, content: dict[str, Any]) -> None:
-    """Write what was made into the folder, for the zip."""
-    (folder / "result.json").write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Files made of results: a remix of stems, and a zip of all; comes in: paths; goes out: a file."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,19 +68,14 @@ def _sums(sounding: Sequence[tuple[Path, float]]) -> Iterator[np.ndarray]:
         )
 
 
-def write_zip(
-    files: Sequence[tuple[str, Path]], target: Path, on_file: Callable[[str], None] | None = None
-) -> Path:
-    """Put files into a zip, uncompressed: sound hardly shrinks.
+def write_zip(files: Sequence[tuple[str, Path]], target: Path) -> Path:
+    """Write files into a zip without compression, which gains little on audio.
 
     Args:
         files: Name in the zip, and path.
         target: The zip.
-        on_file: Called with each name.
     """
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, path in files:
-            if on_file is not None:
-                on_file(name)
             archive.write(path, name)
     return target

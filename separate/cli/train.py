@@ -71,7 +71,8 @@ def supervised(
 @train_app.command()
 @with_shared(
     init="default", licences="free,sharealike,nc,research", minutes=6.0, batch=1,
-    learning_rate=1e-3, anneal=True, warmup=10, ema_decay=0.95, weight_decay=0.0, name="adapted", tune="film",
+    learning_rate=1e-3, anneal=True, warmup=10, ema_decay=0.95, weight_decay=0.0,
+    name="adapted", tune="film",
 )  # fmt: skip
 def adapt(shared: Shared) -> None:
     """Adapt a model's normalisations and FiLM layers to a few songs of your own, in minutes.
