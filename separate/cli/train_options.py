@@ -31,7 +31,7 @@ Steps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the whole ru
 Batch = Annotated[int, typer.Option(min=1, help="Examples per step and process.")]
 LearningRate = Annotated[
     float,
-    typer.Option("--learning-rate", "--rate", help="Of parameters with no factor of their own."),
+    typer.Option("--learning-rate", "--rate", help="Learning rate."),
 ]
 DecaySteps = Annotated[int, typer.Option(help="Steps of the cosine decay; 0: none.")]
 Anneal = Annotated[
