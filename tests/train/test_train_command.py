@@ -180,7 +180,7 @@ def test_a_music_trunk_is_learned_and_made_narrower(clips: Path, tmp_path: Path)
         (["supervised", "--init", "small", "--tune", "sounds"], "needs a model with a gate"),
         (["supervised", "--init", "small", "--tune", "music"], "needs a model with a gate"),
         (["supervised", "--widths", "16,32"], "give 6 positive numbers"),
-        (["supervised", "--last", "4"], "of a net that is made"),
+        (["supervised", "--last", "4"], "need a new network"),
         (["supervised", "--init", "default", "--teacher", "random"], "random"),
         (["supervised", "--init", "default", "--tune", "sounds", "--dense", "7"], "size away"),
         (["supervised", "--device", "cuda:77"], "not usable here"),

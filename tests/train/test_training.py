@@ -354,7 +354,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OutputError, match="last one is kept"):
+    with pytest.raises(OutputError, match="previous one stays"):
         train(Tiny(), LoopConfig(steps=2), tmp_path, log=str)
     assert (tmp_path / "checkpoint.pt").read_bytes() == old
     assert not list(tmp_path.glob("*.tmp"))
