@@ -1,4 +1,4 @@
-"""Waveforms to spectra and back: the short-time Fourier transform that every mask model shares.
+"""Waveforms to spectra and back: the short-time Fourier transform of every mask model.
 
 In: waveform `(..., time)`. Out: complex spectrogram `(..., freq, frames)`, and the way back.
 """
@@ -72,7 +72,7 @@ def istft(spectrogram: Tensor, length: int, config: StftConfig) -> Tensor:
 
 
 class InverseStft:
-    """Windowed overlap-add (Griffin and Lim, 1984) of spectra that come in blocks of frames."""
+    """Windowed overlap-add (Griffin and Lim, 1984) of spectra that arrive in blocks of frames."""
 
     def __init__(self, frames: int, config: StftConfig) -> None:
         """Begin.
@@ -88,7 +88,7 @@ class InverseStft:
         self._total: Tensor | None = None  # (..., frames + parts - 1, hop)
 
     def add(self, spectrogram: Tensor) -> None:
-        """Take the next frames: complex, `(..., freq, frames)`."""
+        """Add the next frames: complex, `(..., freq, frames)`."""
         config = self.config
         frames = torch.fft.irfft(spectrogram.transpose(-1, -2), n=config.n_fft)
         window = config.window(frames)
@@ -112,7 +112,7 @@ class InverseStft:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # what is kept must serve outside of inference too
+@torch.inference_mode(False)  # cached tensors must be usable outside of inference mode
 def _window(config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
     """Hann's, in the middle of the frame."""
     length = config.win_length or config.n_fft
@@ -122,7 +122,7 @@ def _window(config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-@torch.inference_mode(False)  # what is kept must serve outside of inference too
+@torch.inference_mode(False)  # cached tensors must be usable outside of inference mode
 def _envelope(frames: int, config: StftConfig, device: str, dtype: torch.dtype) -> Tensor:
     """The squared windows' sum; where it vanishes (the padding's far end) it is one."""
     window = config.window(torch.empty(0, device=device, dtype=dtype))
@@ -134,7 +134,7 @@ def _envelope(frames: int, config: StftConfig, device: str, dtype: torch.dtype) 
     return torch.where(total > 1e-8, total, torch.ones_like(total))
 
 
-def modulus(spectrogram: Tensor) -> Tensor:
+def compute_magnitude(spectrogram: Tensor) -> Tensor:
     """Return |X|; much faster on a CPU than `abs`, which guards against overflow."""
     real, imaginary = spectrogram.real, spectrogram.imag
     return torch.addcmul(real.square(), imaginary, imaginary).sqrt()

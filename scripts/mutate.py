@@ -39,6 +39,7 @@ TARGETS = {
     "separate/backends/stems.py": [f"{BACKENDS}/test_masking.py"],
     "separate/backends/cascade.py": [f"{BACKENDS}/test_routing.py"],
     "separate/backends/masking.py": [f"{BACKENDS}/test_masking.py"],
+    "separate/backends/nets.py": [f"{BACKENDS}/test_masking.py"],
 }
 
 

@@ -40,7 +40,7 @@ def cards_sha256(models: str) -> str:
 
     Behind models of fixed stems stands the query model: its hash is added.
     """
-    from separate.backends.masking import QUERY_MODEL
+    from separate.backends.nets import QUERY_MODEL
     from separate.insides import model_cards
 
     cards = model_cards(models)

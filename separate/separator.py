@@ -1,4 +1,4 @@
-"""Mixture and queries in, sources and the rest out: the Python interface.
+"""The Python interface: mixture and queries in, estimates and residual out.
 
 In: a mixture `(channels, time)` at any rate and queries in words, by example, or as stems.
 Out: a `Separation`, or a stream of its blocks.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from separate.backends.base import SourceModel, Sums
-from separate.backends.masking import open_model
+from separate.backends.nets import open_model
 from separate.errors import InputError, QueryError, SettingsError
 from separate.memory import release_memory
 from separate.queries.combination import Combination
@@ -21,10 +21,10 @@ from separate.queries.grammar import split_queries
 from separate.queries.presence import PresenceMeter
 from separate.queries.query import Query, parse_query
 from separate.settings import Settings
-from separate.stream import Grid, StreamBlock, separate_stream
+from separate.stream import Segmentation, StreamBlock, separate_stream
 
 _BLOCK_SECONDS = 10
-_WINDOWS_KEPT = 16  # after so many what they left in memory is given back
+_SEGMENTS_KEPT = 16  # after so many freed memory is returned to the system
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Separation:
     """The result of one mixture."""
 
     estimates: dict[str, Tensor]  # by query name, each (channels, time)
-    residual: Tensor  # (channels, time): what no query claims
-    presence: dict[str, float]  # how likely each query's source is in the mixture, 0..1
+    residual: Tensor  # (channels, time): the mixture without all queries together
+    presence: dict[str, float]  # likelihood of each query's source in the mixture, 0..1
     sample_rate: int  # Hz
 
 
@@ -50,7 +50,7 @@ class Separator:
         """Load what the settings name.
 
         Args:
-            settings: Model, device, threads, windows; the defaults suit most.
+            settings: Model, device, threads, segments; the defaults suit most.
             model: Overrides `settings.model`.
             sources: Models that are loaded already, instead of those that the settings name.
 
@@ -83,7 +83,7 @@ class Separator:
         Args:
             mixture: `(channels, time)` or `(time,)`, float; it is not changed.
             sample_rate: Its rate in Hz.
-            queries: What to take out: words, or `Query` objects.
+            queries: What to separate: words, or `Query` objects.
 
         Returns:
             Estimates and residual at the mixture's rate, channels and length.
@@ -124,18 +124,18 @@ class Separator:
             blocks: float32 `(channels, time)` each, of any lengths.
             sample_rate: Their rate in Hz.
             channels: Their number of channels; more than two are separated in pairs.
-            queries: What to take out.
+            queries: What to separate.
             on_progress: Called with the number of samples done; what it raises ends the stream.
 
         Returns:
-            An iterable of `StreamBlock`; its `presence` is there once it is exhausted.
+            An iterable of `StreamBlock`; its `presence` is complete once it is exhausted.
         """
         parsed = check_queries(queries)
         return SeparationStream(self, blocks, sample_rate, parsed, on_progress)
 
-    def grid(self) -> Grid:
-        """Return the windows that define a result, in samples at the model's rate."""
-        return self.models[0].grid(self.settings)
+    def segmentation(self) -> Segmentation:
+        """Return the segments that define a result, in samples at the model's rate."""
+        return self.models[0].segmentation(self.settings)
 
 
 class SeparationStream:
@@ -152,7 +152,7 @@ class SeparationStream:
         self.names = [query.name for query in queries]
         self._models = separator.models
         self._settings = separator.settings
-        self._windows = 0
+        self._segments = 0
         self._combination = Combination(queries)
         sources = self._combination.sources
         self._prepared = [model.prepare(sources) for model in self._models] if sources else []
@@ -161,11 +161,11 @@ class SeparationStream:
             blocks,
             sample_rate,
             separator.sample_rate,
-            separator.grid(),
-            self._separate_window,
+            separator.segmentation(),
+            self._separate_segment,
             on_progress,
             threads=separator.threads,
-            on_window=self._listen,
+            on_segment=self._observe,
         )
 
     def __iter__(self) -> Iterator[StreamBlock]:
@@ -179,11 +179,11 @@ class SeparationStream:
         return dict(zip(self.names, found, strict=True))
 
     @property
-    def ways(self) -> dict[str, str]:
-        """Which way each query went, where a model has several."""
+    def routes(self) -> dict[str, str]:
+        """Each query's route in words, by its name, where a model has several."""
         found: dict[str, str] = {}
         for model, prepared in zip(self._models, self._prepared, strict=False):
-            found.update(model.ways(prepared))
+            found.update(model.routes(prepared))
         return found
 
     def _combined(self, block: StreamBlock) -> StreamBlock:
@@ -192,19 +192,19 @@ class SeparationStream:
         residual = self._combination.residual(block.estimates, block.residual)
         return StreamBlock(estimates, residual, block.mixture)
 
-    def _separate_window(self, window: np.ndarray) -> np.ndarray:
+    def _separate_segment(self, segment: np.ndarray) -> np.ndarray:
         """Map `(channels, n)` to `(sources + sums + 1, channels, n)`, channels taken in pairs."""
         if not self._combination.sources:
-            return np.zeros((1, *window.shape), np.float32)
-        pairs = [self._separate_pair(window[i : i + 2]) for i in range(0, window.shape[0], 2)]
+            return np.zeros((1, *segment.shape), np.float32)
+        pairs = [self._separate_pair(segment[i : i + 2]) for i in range(0, segment.shape[0], 2)]
         return pairs[0] if len(pairs) == 1 else np.concatenate(pairs, axis=1)
 
-    def _listen(self, window: np.ndarray, result: np.ndarray) -> None:
+    def _observe(self, segment: np.ndarray, result: np.ndarray) -> None:
         sources = len(self._combination.sources)
-        heard = result if len(result) == sources + 1 else result[[*range(sources), -1]]
-        self._meter.update(window, heard[:, :2])  # of many channels the first pair
-        self._windows += 1
-        if self._windows % _WINDOWS_KEPT == 0:
+        outputs = result if len(result) == sources + 1 else result[[*range(sources), -1]]
+        self._meter.update(segment, outputs[:, :2])  # of many channels the first pair
+        self._segments += 1
+        if self._segments % _SEGMENTS_KEPT == 0:
             release_memory()
 
     def _separate_pair(self, pair: np.ndarray) -> np.ndarray:
@@ -226,7 +226,7 @@ class SeparationStream:
 def _shifted(
     model: SourceModel, stereo: Tensor, prepared: object, sums: Sums, shifts: int
 ) -> Tensor:
-    """Average a window's result over `shifts` further positions of the transform's frames."""
+    """Average a segment's result over `shifts` further positions of the transform's frames."""
     total = model.separate(stereo, prepared, sums)
     for index in range(1, shifts + 1):
         lead = index * model.hop_samples // (shifts + 1)
@@ -236,12 +236,12 @@ def _shifted(
 
 
 def check_queries(queries: Sequence[str | Query]) -> list[Query]:
-    """Parse queries; refuse none at all and one name given twice."""
+    """Parse queries; refuse an empty list and a name that is given twice."""
     parsed: list[Query] = []
     for query in queries:
         parsed += map(parse_query, split_queries(query)) if isinstance(query, str) else [query]
     if not parsed:
-        raise QueryError("no query: say what to take out, for example -q drums")
+        raise QueryError("no query: say what to separate, for example -q drums")
     names = [query.name for query in parsed]
     for name in names:
         if names.count(name) > 1:

@@ -1,9 +1,9 @@
-"""Windows, overlap and cross-fade: audio of any length through a model, in constant memory.
+"""Segments, overlap and cross-fade: audio of any length through a model, in constant memory.
 
 In: blocks `(channels, time)` at the input's rate, however they are cut. Out: blocks of estimates
 and residual at the same rate, with as many samples in all as came in.
 
-The result is *defined* by windows of fixed length on a grid anchored at the first sample of the
+The result is *defined* by segments of fixed length on a grid anchored at the first sample of the
 file, each separated on its own and joined by linear cross-fades over a fixed overlap; so it does
 not depend on how the input arrives.
 """
@@ -18,25 +18,23 @@ import numpy as np
 from separate.audio import Resampler
 from separate.errors import SettingsError
 
-Window = np.ndarray  # (channels, time)
-
 
 @dataclass(frozen=True)
-class Grid:
-    """The windows that define a result, in samples at the model's rate."""
+class Segmentation:
+    """The segments that define a result, in samples at the model's rate."""
 
-    window_samples: int  # length of a window
+    segment_samples: int  # length of a segment
     overlap_samples: int  # cross-fade between neighbours
 
     def __post_init__(self) -> None:
         """Refuse an overlap that leaves no step."""
-        if not 0 <= 2 * self.overlap_samples <= self.window_samples:
+        if not 0 <= 2 * self.overlap_samples <= self.segment_samples:
             raise SettingsError("the overlap must lie between 0 and 0.5 of a segment")
 
     @property
     def step_samples(self) -> int:
-        """From the start of a window to the start of the next."""
-        return self.window_samples - self.overlap_samples
+        """From the start of a segment to the start of the next."""
+        return self.segment_samples - self.overlap_samples
 
 
 @dataclass(frozen=True)
@@ -50,52 +48,53 @@ class StreamBlock:
 
 def overlap_add(
     blocks: Iterable[np.ndarray],
-    grid: Grid,
+    segmentation: Segmentation,
     separate: Callable[[np.ndarray], np.ndarray],
     *,
     threads: int = 1,
-    on_window: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    on_segment: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Separate a stream window by window.
+    """Separate a stream segment by segment.
 
     Args:
         blocks: `(channels, time)` each, at the model's rate, of any lengths.
-        grid: Windows and overlap.
-        separate: Maps a window `(channels, n)`, n <= `window_samples`, to `(outputs, channels, n)`.
-        threads: Windows that are separated at the same time, each on one core.
-        on_window: Called with each window and what became of it, in order.
+        segmentation: Length and overlap of segments.
+        separate: Maps a segment `(channels, n)`, n <= `segment_samples`, to
+            `(outputs, channels, n)`.
+        threads: Segments that are separated at the same time, each on one core.
+        on_segment: Called with each segment and its result, in order.
 
     Yields:
         `(outputs, channels, time)`; as many samples in all as came in.
     """
-    overlap = grid.overlap_samples
+    overlap = segmentation.overlap_samples
     fade_in = (np.arange(overlap, dtype=np.float32) + 0.5) / max(1, overlap)
-    tail: np.ndarray | None = None  # the last window's end, before its cross-fade
-    for window, result, is_last in _separated(_windows(blocks, grid), separate, threads):
-        if on_window is not None:
-            on_window(window, result)
+    tail: np.ndarray | None = None  # the last segment's end, before its cross-fade
+    for segment, result, is_last in _separated(_segments(blocks, segmentation), separate, threads):
+        if on_segment is not None:
+            on_segment(segment, result)
         if tail is not None:
             yield result[..., :overlap] * fade_in + tail * (1 - fade_in)
         start = 0 if tail is None else overlap
-        yield result[..., start : None if is_last else grid.step_samples]
-        tail = result[..., grid.step_samples :]
+        yield result[..., start : None if is_last else segmentation.step_samples]
+        tail = result[..., segmentation.step_samples :]
 
 
 def _separated(
-    windows: Iterable[tuple[np.ndarray, bool]],
+    segments: Iterable[tuple[np.ndarray, bool]],
     separate: Callable[[np.ndarray], np.ndarray],
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
-    """Separate windows, several at a time, and yield them in order with their results.
+    """Separate segments, several at a time, and yield them in order with their results.
 
-    Whole windows share no data, so cores never wait for each other as they do inside a window, and
-    the result does not depend on their number.
+    Segments share no data, so cores do not wait for each other as they do inside a segment, and the
+    result does not depend on the number of threads.
     """
     pool = ThreadPoolExecutor(threads, "separate", initializer=_use_one_core)
     pending: deque[tuple[np.ndarray, Future[np.ndarray], bool]] = deque()
     try:
-        for window, is_last in windows:
-            pending.append((window, pool.submit(separate, window), is_last))
+        for segment, is_last in segments:
+            pending.append((segment, pool.submit(separate, segment), is_last))
             if len(pending) > threads:
                 first, future, was_last = pending.popleft()
                 yield first, future.result(), was_last
@@ -110,21 +109,23 @@ def _use_one_core() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # what is too small to be heard takes no slow path
+    torch.set_flush_denormal(True)  # denormal numbers are slow
 
 
-def _windows(blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[tuple[np.ndarray, bool]]:
-    """Cut a stream into overlapping windows; the last is as short as the stream makes it."""
+def _segments(
+    blocks: Iterable[np.ndarray], segmentation: Segmentation
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Cut a stream into overlapping segments; the last one may be shorter."""
     held: list[np.ndarray] = []
     count = 0
     for block in blocks:
         held.append(block)
         count += block.shape[-1]
-        while count > grid.window_samples:
+        while count > segmentation.segment_samples:
             joined = held[0] if len(held) == 1 else np.concatenate(held, axis=-1)
-            yield joined[..., : grid.window_samples], False
-            held = [joined[..., grid.step_samples :]]
-            count -= grid.step_samples
+            yield joined[..., : segmentation.segment_samples], False
+            held = [joined[..., segmentation.step_samples :]]
+            count -= segmentation.step_samples
     if count:
         yield np.concatenate(held, axis=-1), True
 
@@ -133,12 +134,12 @@ def separate_stream(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
     model_rate: int,
-    grid: Grid,
+    segmentation: Segmentation,
     separate: Callable[[np.ndarray], np.ndarray],
     on_progress: Callable[[int], None] | None = None,
     *,
     threads: int = 1,
-    on_window: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    on_segment: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Iterator[StreamBlock]:
     """Separate a stream at the input's own rate.
 
@@ -146,14 +147,14 @@ def separate_stream(
         blocks: `(channels, time)` each, at `sample_rate`.
         sample_rate: The input's rate in Hz.
         model_rate: The model's rate in Hz; the stream is resampled there and back.
-        grid: Windows at the model's rate.
-        separate: Maps a window `(channels, n)` to `(stems + 1, channels, n)`; the last output is
-            what the stems claim of the mixture together, and the residual is what they leave.
+        segmentation: Segments at the model's rate.
+        separate: Maps a segment `(channels, n)` to `(stems + 1, channels, n)`; the last output is
+            all stems together, and the residual is the mixture without it.
         on_progress: Called with the number of input samples done; what it raises ends the stream.
         threads: See `overlap_add`.
-        on_window: See `overlap_add`.
+        on_segment: See `overlap_add`.
     """
-    inputs: deque[np.ndarray] = deque()  # what came in and has not gone out
+    inputs: deque[np.ndarray] = deque()  # inputs whose outputs are not complete
 
     def tee() -> Iterator[np.ndarray]:
         into: Resampler | None = None
@@ -167,7 +168,7 @@ def separate_stream(
     back: Resampler | None = None
     done = 0
     shape: tuple[int, ...] = ()
-    separated = overlap_add(tee(), grid, separate, threads=threads, on_window=on_window)
+    separated = overlap_add(tee(), segmentation, separate, threads=threads, on_segment=on_segment)
     for result in separated:
         shape = result.shape[:-1]
         flat = result.reshape(-1, result.shape[-1])

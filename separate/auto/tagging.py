@@ -92,9 +92,9 @@ def open_tagger(name: str | None = None) -> Tagger:
     assert name is not None
     if name.endswith(".pt") or Path(name).is_file():
         return EfficientAt(Path(name))
-    from separate.weights.store import FOREIGN, fetch
+    from separate.weights.store import PRETRAINED, fetch
 
-    known = [key for key in FOREIGN if key.startswith("efficientat-")]
+    known = [key for key in PRETRAINED if key.startswith("efficientat-")]
     if name not in known:
         raise SettingsError(
             f"--tagger {name!r}: take one of {SHIPPED}, {', '.join(known)}, or the path of an"

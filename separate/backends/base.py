@@ -1,7 +1,8 @@
-"""The small interface through which any model joins the separator.
+"""The interface through which any model joins the separator.
 
-In: a stereo window `(2, n)` at the model's rate and prepared queries. Out: `(stems + 1, 2, n)`;
-the last output is what the queries claim of the mixture together.
+In: a stereo segment `(2, n)` at the model's rate and prepared queries. Out:
+`(queries + sums + 1, 2, n)`; the last output is the estimate of all queries together, whose
+complement is the residual.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from separate.queries.query import Query
 from separate.settings import Settings
-from separate.stream import Grid
+from separate.stream import Segmentation
 
-Sums = Sequence[tuple[int, ...]]  # indices of queries whose results are wanted in one, too
+Sums = Sequence[tuple[int, ...]]  # indices of the queries of each sum that is wanted
 
 
 def with_sums(outputs: Tensor, sums: Sums) -> Tensor:
@@ -26,20 +27,27 @@ def with_sums(outputs: Tensor, sums: Sums) -> Tensor:
 
 
 class SourceModel(Protocol):
-    """What the separator asks of any model."""
+    """What the separator needs of a model."""
 
     sample_rate: int
     hop_samples: int
     sha256: str
 
-    def grid(self, settings: Settings) -> Grid:
-        """Return the windows that define this model's results."""
+    def segmentation(self, settings: Settings) -> Segmentation:
+        """Return the segments that define this model's results."""
 
     def prepare(self, queries: Sequence[Query]) -> Any:
-        """Turn queries into what `separate` needs, once for a whole stream."""
+        """Turn queries into the input of `separate`, once for a whole stream."""
 
     def separate(self, stereo: Tensor, prepared: Any, sums: Sums = ()) -> Tensor:
-        """Map a window `(2, n)` to `(queries + sums + 1, 2, n)`, what all take together last."""
+        """Map a segment `(2, n)` to `(queries + sums + 1, 2, n)`, all queries together last."""
 
-    def ways(self, prepared: Any) -> dict[str, str]:
-        """Say which way each query went, where there are several."""
+    def routes(self, prepared: Any) -> dict[str, str]:
+        """Return each query's route in words, by its name; empty where there is only one."""
+
+
+class StemSource(SourceModel, Protocol):
+    """A model of fixed stems: its queries are the names of stems."""
+
+    name: str
+    stems: tuple[str, ...]

@@ -1,8 +1,7 @@
-"""Models of fixed stems that work on the waveform, behind the interface of `sources`.
+"""Models of fixed stems that work on the waveform, behind the separator's interface.
 
-In: a stereo window `(2, n)` and names of stems. Out: their windows. Which query means which stem,
-and what is finer than a stem, is the business of `cascade`: any model joins that gives windows of
-named stems.
+In: a stereo segment `(2, n)` and names of stems. Out: `(stems + 1, 2, n)`. `cascade` routes queries
+to stems.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from separate.models.hdemucs import HOP_SAMPLES, SAMPLE_RATE, HDemucs
 from separate.models.registry import Card
 from separate.queries.query import Query
 from separate.settings import Settings
-from separate.stream import Grid
+from separate.stream import Segmentation
 
 _DEFAULT_SECONDS = 10.0
 _DEFAULT_OVERLAP = 0.1
@@ -34,22 +33,22 @@ class WaveformStems:
         self._net = net
         self._device = torch.device(settings.device)
 
-    def grid(self, settings: Settings) -> Grid:
+    def segmentation(self, settings: Settings) -> Segmentation:
         """See `SourceModel`."""
         seconds = _DEFAULT_SECONDS if settings.segment is None else settings.segment
         overlap = _DEFAULT_OVERLAP if settings.overlap is None else settings.overlap
         samples = round(seconds * self.sample_rate)
-        return Grid(samples, int(samples * overlap))
+        return Segmentation(samples, int(samples * overlap))
 
     def prepare(self, queries: Sequence[Query]) -> list[int]:
         """Return the outputs that are wanted."""
         return [self.stems.index(query.name) for query in queries]
 
     def separate(self, stereo: Tensor, prepared: Any, sums: Sums = ()) -> Tensor:
-        """See `SourceModel`; the claim is the sum of the stems."""
+        """See `SourceModel`; the last output is the sum of the stems."""
         stems = self._net(stereo.to(self._device)[None])[0][prepared]
         return with_sums(torch.cat([stems, stems.sum(dim=0, keepdim=True)]), sums)
 
-    def ways(self, prepared: Any) -> dict[str, str]:
-        """See `SourceModel`."""
+    def routes(self, prepared: Any) -> dict[str, str]:
+        """See `SourceModel`; there is only one route."""
         return {}

@@ -1,6 +1,6 @@
-"""How likely each bin of a recording is the voice's, kept, so that thresholds can be tried.
+"""The likelihood of the voice in each bin of a recording, kept to compare thresholds.
 
-In: a binary-mask network and a mono recording. Out: the voice by any threshold.
+In: a binary-mask network and a mono recording. Out: the voice at any threshold.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from separate.audio import resample
 from separate.errors import SettingsError
 from separate.models import registry
 from separate.models.ibm_cnn import SAMPLE_RATE, STFT, IbmCnn, pruned
-from separate.models.stft import istft, modulus, stft
+from separate.models.stft import compute_magnitude, istft, stft
 from separate.weights.store import models_dir
 
 
@@ -27,10 +27,10 @@ class VoiceMap:
     samples: int
 
     def voice(self, threshold: float) -> np.ndarray:
-        """Return the voice `(1, samples)`: what is less likely than the threshold is left out."""
+        """Return the voice `(1, samples)`: bins below the threshold are set to zero."""
         masked = pruned(self.likelihood, threshold) * self.spectrum
-        heard = -(-self.samples * SAMPLE_RATE // self.sample_rate)
-        sound = istft(masked.T[None], heard, STFT).numpy()
+        samples = -(-self.samples * SAMPLE_RATE // self.sample_rate)
+        sound = istft(masked.T[None], samples, STFT).numpy()
         sound = resample(sound, SAMPLE_RATE, self.sample_rate)[:, : self.samples]
         return np.pad(sound, ((0, 0), (0, self.samples - sound.shape[1])))
 
@@ -55,7 +55,7 @@ class VoiceFinder:
     @torch.inference_mode()
     def listen(self, mono: np.ndarray, sample_rate: int) -> VoiceMap:
         """Map a whole recording `(1, samples)`; its memory grows with its length."""
-        heard = torch.from_numpy(resample(mono, sample_rate, SAMPLE_RATE))
-        spectrum = stft(heard, STFT)[0].T
-        likelihood = self.net(modulus(spectrum)[None])[0]
+        waveform = torch.from_numpy(resample(mono, sample_rate, SAMPLE_RATE))
+        spectrum = stft(waveform, STFT)[0].T
+        likelihood = self.net(compute_magnitude(spectrum)[None])[0]
         return VoiceMap(spectrum, likelihood, sample_rate, mono.shape[-1])

@@ -115,8 +115,8 @@ def _parse_queries(request: Request) -> list[Query]:
         parse_query,
         exclude=request.exclude,
         unlike=request.unlike,
-        words=request.text_weight,
-        firmness=request.negative_weight,
+        text_weight=request.text_weight,
+        negative_weight=request.negative_weight,
     )
     wanted = [request.two_stems] if request.two_stems is not None else list(request.texts)
     if request.like:
@@ -162,8 +162,8 @@ def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
                 "like": like,
                 "exclude": list(query.exclude),
                 "unlike": unlike,
-                "words": query.words,
-                "firmness": query.firmness,
+                "words": query.text_weight,
+                "firmness": query.negative_weight,
                 **({"meaning": query.meaning} if query.is_read else {}),
             }
         )
@@ -216,7 +216,7 @@ def separate_item(
             item.draft,
             outputs=outputs.commit(),
             presence={name: round(value, 4) for name, value in presence.items()},
-            ways=getattr(stream, "ways", {}),
+            ways=getattr(stream, "routes", {}),
             warnings=_warnings(outputs, presence, job),
             duration=samples / info.sample_rate,
         )

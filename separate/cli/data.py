@@ -106,7 +106,7 @@ def estimates(
     device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Separate recordings by a teacher; cache as songs the windows on which its views agree."""
-    from separate.backends.masking import open_model
+    from separate.backends.nets import open_model
     from separate.corpus.mixtures.estimates import EstimateSettings, Teacher, estimate_songs
     from separate.models import registry
     from separate.settings import Settings

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from separate.models.registry import Card
-    from separate.weights.store import Foreign
+    from separate.weights.store import PretrainedWeights
 
 models_app = typer.Typer(
     invoke_without_command=True, help="List, fetch and describe models; alone: list."
@@ -35,9 +35,9 @@ def get_command(
     """Fetch weights of others, check and convert them once; print where they are."""
     from separate.cli.progress import terminal
     from separate.insides import list_cards
-    from separate.weights.store import FOREIGN, fetch, models_dir
+    from separate.weights.store import PRETRAINED, fetch, models_dir
 
-    if name not in FOREIGN:
+    if name not in PRETRAINED:
         here = {card.name: file for card, file in list_cards([models_dir()])}
         if name in here and path is None:
             typer.echo(str(here[name]))
@@ -68,7 +68,7 @@ def print_models(json: bool = False) -> None:
     """Print a table of the cards; with `json` a list of them."""
     from separate.cli.table import print_table
     from separate.insides import list_cards
-    from separate.weights.store import FOREIGN, models_dir
+    from separate.weights.store import PRETRAINED, models_dir
 
     cards = [card for card, _ in list_cards([models_dir()])]
     if json:
@@ -76,7 +76,7 @@ def print_models(json: bool = False) -> None:
         return
     rows = [_row(card) for card in cards]
     known = {card.name for card in cards}
-    rows.extend(_foreign_row(foreign) for name, foreign in FOREIGN.items() if name not in known)
+    rows.extend(_foreign_row(foreign) for name, foreign in PRETRAINED.items() if name not in known)
     print_table(("name", "parameters", "licence", "summary"), rows, numeric=False)
 
 
@@ -84,7 +84,7 @@ def _row(card: "Card") -> tuple[str, ...]:
     return card.name, f"{card.parameters / 1e6:.1f} M", card.licence, card.summary
 
 
-def _foreign_row(foreign: "Foreign") -> tuple[str, ...]:
+def _foreign_row(foreign: "PretrainedWeights") -> tuple[str, ...]:
     from separate.weights.store import target_of
 
     how = (

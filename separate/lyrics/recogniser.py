@@ -75,9 +75,9 @@ def _here(plain: str) -> Path | None:
     import os
 
     from separate.files import sha256_of
-    from separate.weights.store import FOREIGN, is_cached, target_of
+    from separate.weights.store import PRETRAINED, is_cached, target_of
 
-    foreign = FOREIGN[PREFIX + plain]
+    foreign = PRETRAINED[PREFIX + plain]
     if is_cached(foreign):
         return target_of(foreign)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,6 +1,6 @@
-"""What the user asks for: words and example sounds, wanted and unwanted.
+"""Queries: phrases and example sounds, positive and negative, and their embedding.
 
-Comes in: a string or a `Query`. Goes out: its vectors in the encoder's space.
+In: a phrase or a `Query`. Out: vectors in the encoder's space.
 """
 
 from collections.abc import Sequence
@@ -21,24 +21,24 @@ from separate.queries.words import unknown
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25
 PIECE_SECONDS = 4.0  # an example is embedded in pieces of this length
-LONGEST_EXAMPLE_SECONDS = 300.0  # what follows is not listened to
+LONGEST_EXAMPLE_SECONDS = 300.0  # the rest of an example is ignored
 SILENT_PEAK = 1e-3  # an example that stays below it (-60 dBFS) is silent
 SILENT_SHARE = 0.03  # pieces that stay 30 dB below the loudest are skipped, as USS does
-HIGHEST_FIRMNESS = 10.0
-_REST = "other"  # the label of what is named by what it is not
+HIGHEST_NEGATIVE_WEIGHT = 10.0
+_REST = "other"  # the label of all that belongs to no other stem
 
 
 @dataclass(frozen=True)
 class Query:
     """One source to take out."""
 
-    name: str  # names the result
+    name: str  # of the result
     text: tuple[str, ...] = ()  # phrases for the source; their vectors are averaged
-    like: tuple[Path, ...] = ()  # files that sound like it; theirs are averaged too
-    exclude: tuple[str, ...] = ()  # phrases for what is not meant
-    unlike: tuple[Path, ...] = ()  # files that sound like what is not meant
-    words: float = 0.5  # weight of the phrases, 0..1, where there are examples too
-    firmness: float = 1.0  # how firmly what is not meant is taken out, 0..10
+    like: tuple[Path, ...] = ()  # files that sound like it; their vectors are averaged
+    exclude: tuple[str, ...] = ()  # phrases for what is excluded
+    unlike: tuple[Path, ...] = ()  # files that sound like what is excluded
+    text_weight: float = 0.5  # weight of the phrases, 0..1, where there are examples too
+    negative_weight: float = 1.0  # of `exclude` and `unlike`, 0..10; 0 excludes nothing
     sources: tuple["Query", ...] = ()  # single sources that are summed, instead of all above
     is_rest: bool = False  # the result is the mixture without the sources
 
@@ -65,12 +65,12 @@ class Query:
         Raises:
             QueryError: One is out of its range.
         """
-        if not 0 <= self.words <= 1:
-            raise QueryError(f"the weight of the words is {self.words}: give 0 to 1")
-        if not 0 <= self.firmness <= HIGHEST_FIRMNESS:
+        if not 0 <= self.text_weight <= 1:
+            raise QueryError(f"the weight of the text is {self.text_weight}: give 0 to 1")
+        if not 0 <= self.negative_weight <= HIGHEST_NEGATIVE_WEIGHT:
             raise QueryError(
-                f"the weight of what is not meant is {self.firmness}: give 0 to"
-                f" {HIGHEST_FIRMNESS:g}"
+                f"the weight of what is excluded is {self.negative_weight}: give 0 to"
+                f" {HIGHEST_NEGATIVE_WEIGHT:g}"
             )
 
 
@@ -80,22 +80,22 @@ def parse_query(
     like: Sequence[str | Path] = (),
     exclude: Sequence[str] = (),
     unlike: Sequence[str | Path] = (),
-    words: float = 0.5,
-    firmness: float = 1.0,
+    text_weight: float = 0.5,
+    negative_weight: float = 1.0,
 ) -> Query:
-    """Make a query of what a user gave; the words are read by the grammar.
+    """Make a query; its phrase is parsed by the grammar.
 
     Args:
         text: Phrase for the source; may be empty if there are examples.
         like: Example files.
-        exclude: Phrases for what is not meant.
-        unlike: Example files of what is not meant.
-        words: Weight of the phrase against the examples, 0..1.
-        firmness: How firmly what is not meant is taken out, 0..10.
+        exclude: Phrases for what is excluded.
+        unlike: Example files of what is excluded.
+        text_weight: Weight of the phrase against the examples, 0..1.
+        negative_weight: Of what is excluded, 0..10; 0 excludes nothing.
 
     Raises:
-        QueryError: Neither words nor examples, words that can't be read, an empty exclusion, over
-            1,000 characters, or a weight out of its range.
+        QueryError: Neither a phrase nor an example, one that can't be parsed, an empty exclusion,
+            over 1,000 characters, or a weight out of its range.
     """
     phrase = " ".join(text.split())
     paths, others = tuple(map(Path, like)), tuple(map(Path, unlike))
@@ -103,14 +103,14 @@ def parse_query(
         raise QueryError("the query is empty; say what to separate, for example 'drums'")
     given = tuple(" ".join(part.split()) for part in exclude)
     if any(not part for part in given):
-        raise QueryError("the phrase to exclude is empty; say what is not meant, or leave it out")
+        raise QueryError("the phrase to exclude is empty; say what to exclude, or leave it out")
     if max(map(len, (phrase, *given))) > LONGEST_TEXT:
         raise QueryError(f"the query is longer than {LONGEST_TEXT} characters; shorten it")
     meaning = parse_meaning(phrase) if phrase else Meaning(())
     unwanted = tuple(dict.fromkeys((*given, *meaning.left_out)))
     if not phrase or (len(meaning.sources) == 1 and not meaning.is_rest):
         name = phrase or f"like {paths[0].stem}"
-        return Query(name, meaning.sources, paths, unwanted, others, words, firmness)
+        return Query(name, meaning.sources, paths, unwanted, others, text_weight, negative_weight)
     if paths or (others and meaning.is_rest):
         raise QueryError(
             f"{phrase!r} means {meaning}: an example goes with the name of one source, or alone"
@@ -119,7 +119,7 @@ def parse_query(
         sources = tuple(Query(source, (source,)) for source in (*meaning.sources, *unwanted))
     else:
         sources = tuple(
-            Query(source, (source,), (), unwanted, others, words, firmness)
+            Query(source, (source,), (), unwanted, others, text_weight, negative_weight)
             for source in meaning.sources
         )
     return Query(phrase, sources=sources, is_rest=meaning.is_rest)
@@ -150,8 +150,8 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
         query: What to embed.
 
     Returns:
-        The vector of what is wanted `(dim,)`, of unit length: phrases and examples, each averaged,
-        by their weights. And one such vector for each phrase and example of what is not.
+        The positive vector `(dim,)`, of unit length: the weighted means of phrases and examples.
+        And the negative vectors, one for each phrase and example that is excluded.
 
     Raises:
         QueryError: The query is empty, or an example is too short or silent.
@@ -162,7 +162,7 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
     if not phrases and not examples:
         raise QueryError(f"the query {query.name!r} is empty; say what to separate")
     if phrases and examples:
-        positive = query.words * _mean(phrases) + (1 - query.words) * _mean(examples)
+        positive = query.text_weight * _mean(phrases) + (1 - query.text_weight) * _mean(examples)
     else:
         positive = _mean(phrases or examples)
     negatives = [*encoder.embed_text(list(query.exclude))] if query.exclude else []
@@ -171,7 +171,7 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
 
 
 def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
-    """Whether what is not wanted is a part of what is, by the labels nearest to both.
+    """Return whether the unwanted source is a part of the wanted one, by their nearest labels.
 
     Args:
         encoder: Whose vectors they are.
@@ -185,24 +185,24 @@ def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
 
 
 def means_rest(query: Query) -> bool:
-    """Whether a query asks for `other`, by that word or another of the label's, and no more."""
+    """Return whether a query asks for `other` alone, by one of that label's captions."""
     in_words_alone = not (query.like or query.exclude or query.unlike)
     captions = vocabulary.labels()[_REST].captions
     return in_words_alone and len(query.text) == 1 and query.text[0].casefold() in captions
 
 
 def _mean(vectors: Sequence[Tensor]) -> Tensor:
-    """Average unit vectors `(dim,)`: of unit length again."""
+    """Return the mean of unit vectors `(dim,)`, scaled to unit length."""
     return functional.normalize(torch.stack(list(vectors)).mean(dim=0), dim=0)
 
 
 @torch.no_grad()
 def embed_example(encoder: Encoder, path: Path) -> Tensor:
-    """Embed a file that sounds like the source: the mean over its pieces that are not silent.
+    """Embed an example file: the mean over its pieces that are not silent.
 
     Args:
         encoder: The query net.
-        path: Any audio file; its first five minutes count.
+        path: Any audio file; its first five minutes are used.
 
     Returns:
         `(dim,)`, of unit length.
@@ -222,13 +222,13 @@ def embed_example(encoder: Encoder, path: Path) -> Tensor:
         )
     peaks = [float(piece.abs().max()) for piece in pieces]
     if max(peaks) < SILENT_PEAK:
-        raise QueryError(f"{path}: silent; give an example in which the source sounds")
-    heard = [
+        raise QueryError(f"{path}: silent; give an example in which the source is audible")
+    vectors = [
         encoder.embed_audio(piece[None], sample_rate)[0]
         for piece, peak in zip(pieces, peaks, strict=True)
         if len(piece) >= shortest and peak > SILENT_SHARE * max(peaks)
     ]
-    if not heard:  # all that sounds is in a last piece that is too short
+    if not vectors:  # only a last piece that is too short is not silent
         joined = torch.cat(pieces[-2:])
-        heard = [encoder.embed_audio(joined[None], sample_rate)[0]]
-    return _mean(heard)
+        vectors = [encoder.embed_audio(joined[None], sample_rate)[0]]
+    return _mean(vectors)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.audio import resample
-from separate.backends.masking import wrap
+from separate.backends.nets import wrap
 from separate.errors import DataError
 from separate.models.registry import Card, kind_of
 from separate.queries.query import Query
@@ -90,7 +90,7 @@ def stems_separator(
 
     def separate(mixture: Tensor) -> dict[str, Tensor]:
         heard = resample(mixture.numpy(), _RATE, model.sample_rate)
-        pieces = list(overlap_add([heard], model.grid(settings), window))
+        pieces = list(overlap_add([heard], model.segmentation(settings), window))
         outputs = np.concatenate(pieces, axis=-1)[:-1].reshape(-1, heard.shape[-1])
         sounds = torch.from_numpy(resample(outputs, model.sample_rate, _RATE))
         sounds = sounds[:, : mixture.shape[-1]].reshape(len(stems), len(mixture), -1)

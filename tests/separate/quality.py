@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from separate import Separator, Settings, example_path, read_audio
-from separate.backends.masking import open_model, wrap
+from separate.backends.nets import open_model, wrap
 from separate.models.bands import to_bands
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
@@ -213,7 +213,7 @@ def _spleeter(corrupt: Corrupt, settings: Settings) -> tuple[Any, np.ndarray, di
     mixture, truth = with_sound()
     oracle = Oracle([truth[name] for name in STEMS])
     cascade = _spleeter_model(settings)
-    oracle.step = cascade.grid(settings).step_samples
+    oracle.step = cascade.segmentation(settings).step_samples
     source = cascade.source
     source.net = lambda magnitude: oracle.magnitudes(magnitude.shape[2])[None, ..., :1024]
     mask_after(source, corrupt)
@@ -259,7 +259,7 @@ def small(corrupt: Corrupt) -> Found:
     net = SmallUNet(UNetConfig(widths=(2, 2, 2, 2, 2, 2), film_dim=2))
     model = wrap(net, _card("small-unet"), settings)
     oracle = Oracle([truth[name] for name in names])
-    oracle.step = model.grid(settings).step_samples
+    oracle.step = model.segmentation(settings).step_samples
 
     def encode(magnitude: Tensor) -> Tensor:
         power = to_bands(oracle.magnitudes(magnitude.shape[2])).square() + 1e-9
@@ -279,7 +279,7 @@ def binary(corrupt: Corrupt) -> Found:
     net = IbmCnn(IbmCnnConfig(channels=(1, 1, 1, 1), hidden=(1, 1))).eval()
     model = wrap(net, _card("ibm-cnn"), settings)
     oracle = Oracle([truth["vocals"], truth["accompaniment"]], model.sample_rate)
-    oracle.step = model.grid(settings).step_samples
+    oracle.step = model.segmentation(settings).step_samples
 
     def likelihood(magnitude: Tensor) -> Tensor:
         power = oracle.magnitudes(magnitude.shape[1], 256, 1024).mean(1).square() + 1e-9
@@ -312,7 +312,7 @@ def waveform(corrupt: Corrupt) -> Found:
     net = HDemucs(config).eval()
     model = wrap(net, _card("hdemucs"), settings)
     oracle = Oracle([truth[name] for name in config.stems])
-    oracle.step = model.grid(settings).step_samples
+    oracle.step = model.segmentation(settings).step_samples
     net.net = _LeakyStems(oracle, corrupt)
     return _separated(model, mixture, _names(corrupt), settings), truth
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from separate.backends.masking import wrap
+from separate.backends.nets import wrap
 from separate.errors import InputError, QueryError, SettingsError
 from separate.models.query_unet import QueryUNet, QueryUNetConfig
 from separate.models.registry import Card

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from separate.errors import SettingsError
-from separate.stream import Grid, overlap_add, separate_stream
+from separate.stream import Segmentation, overlap_add, separate_stream
 
-GRID = Grid(window_samples=1000, overlap_samples=200)
+GRID = Segmentation(segment_samples=1000, overlap_samples=200)
 
 
 def tone(samples: int, channels: int = 2) -> np.ndarray:
@@ -90,21 +90,21 @@ def test_no_input_gives_no_output() -> None:
 @pytest.mark.parametrize("overlap", [0, 500])
 def test_from_none_to_half_a_window_may_overlap(overlap: int) -> None:
     mixture = tone(2345)
-    result = list(overlap_add([mixture], Grid(1000, overlap), lambda w: w[None]))
+    result = list(overlap_add([mixture], Segmentation(1000, overlap), lambda w: w[None]))
     np.testing.assert_allclose(np.concatenate(result, axis=-1)[0], mixture, atol=1e-6)
 
 
 @pytest.mark.parametrize("overlap", [-1, 501])
 def test_other_overlaps_are_refused(overlap: int) -> None:
     with pytest.raises(SettingsError, match=r"between 0 and 0\.5"):
-        Grid(1000, overlap)
+        Segmentation(1000, overlap)
 
 
 @pytest.mark.parametrize("overlap", [1, 200])
 def test_windows_are_joined_by_straight_lines(overlap: int) -> None:
     numbers = iter(range(1, 10))
     result = overlap_add(
-        [tone(1500)], Grid(1000, overlap), lambda w: np.full((1, *w.shape), next(numbers))
+        [tone(1500)], Segmentation(1000, overlap), lambda w: np.full((1, *w.shape), next(numbers))
     )
     joined = np.concatenate(list(result), axis=-1)[0, 0]
     start = 1000 - overlap
@@ -115,7 +115,7 @@ def test_windows_are_joined_by_straight_lines(overlap: int) -> None:
 
 def test_each_window_is_shown_with_its_result_in_order() -> None:
     mixture, seen = tone(2500), []
-    list(overlap_add([mixture], GRID, edgy, threads=3, on_window=lambda *pair: seen.append(pair)))
+    list(overlap_add([mixture], GRID, edgy, threads=3, on_segment=lambda *pair: seen.append(pair)))
     assert [window.shape[-1] for window, _ in seen] == [1000, 1000, 900]
     for start, (window, result) in zip((0, 800, 1600), seen, strict=True):
         np.testing.assert_array_equal(window, mixture[:, start : start + 1000])
@@ -180,7 +180,7 @@ def test_a_perfect_separation_leaves_nothing_at_any_rate(rate: int) -> None:
     def halves(window: np.ndarray) -> np.ndarray:
         return np.stack([0.25 * window, 0.75 * window, window])
 
-    grid = Grid(9000, 1000)
+    grid = Segmentation(9000, 1000)
     found = list(separate_stream(blocks, rate, 44100, grid, halves, steps.append))
     quarter, rest = np.concatenate([block.estimates for block in found], axis=-1)
     inner = slice(200, -200)  # the resampling rings where the tones begin and end

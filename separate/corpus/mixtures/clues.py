@@ -19,7 +19,7 @@ from torch import Tensor
 
 from separate.audio import resample
 from separate.auto.tagging import open_tagger
-from separate.backends.masking import QUERY_MODEL, open_model
+from separate.backends.nets import QUERY_MODEL, open_model
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from separate.audio import read_audio
-from separate.backends.masking import QueryModel
+from separate.backends.nets import QueryModel
 from separate.errors import DataError, QueryError
 from separate.models.registry import find, load
 from separate.queries.align import AlignedEncoder, fit_alignment

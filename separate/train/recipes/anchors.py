@@ -29,7 +29,7 @@ from separate.audio import resample
 from separate.auto.tagging import Tagger
 from separate.errors import DataError, OutputError
 from separate.models.bands import from_bands
-from separate.models.stft import StftConfig, istft, modulus, stft
+from separate.models.stft import StftConfig, compute_magnitude, istft, stft
 from separate.models.weak_losses import waveform_loss
 from separate.queries.tags import class_vectors
 from separate.train.data.folders import Corpus
@@ -235,7 +235,7 @@ class Anchors:
         """Return the mean L1 distance of estimates and anchors."""
         batch = self.mixer.batch(indices, self.device)
         spectrum = stft(batch.mixture, StftConfig()).transpose(-1, -2)
-        features = self.net.encode(modulus(spectrum))
+        features = self.net.encode(compute_magnitude(spectrum))
         logits = self.net.decode(features, self._vectors(indices, batch))
         masked = from_bands(logits.float().sigmoid()) * spectrum
         estimate = istft(masked.transpose(-1, -2), batch.target.shape[-1], StftConfig())

@@ -29,7 +29,7 @@ from separate.models.ibm_cnn import (
     ideal_binary_mask,
     patches,
 )
-from separate.models.stft import modulus, stft
+from separate.models.stft import compute_magnitude, stft
 from separate.train.data.folders import Corpus
 from separate.train.data.mixing import SAMPLE_RATE as CORPUS_RATE
 from separate.train.data.mixing import MixConfig, Mixer
@@ -121,8 +121,8 @@ class Ibm:
     def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
         """Return the mean loss over the examples: of the mask, or first of the autoencoder."""
         spectra = self.mixer.batch(indices, self.device)
-        voice, rest = (modulus(spectra[:, i]) for i in range(2))
-        mixture, mask = modulus(spectra.sum(1)), ideal_binary_mask(voice, rest)
+        voice, rest = (compute_magnitude(spectra[:, i]) for i in range(2))
+        mixture, mask = compute_magnitude(spectra.sum(1)), ideal_binary_mask(voice, rest)
         if indices[0] < self.mixer.config.autoencoder_examples:
             heard = mask * mixture
             loss = functional.mse_loss(self.model.logits(heard), patches(compressed(heard)))

@@ -16,7 +16,7 @@ from torch import nn
 
 from separate.auto.tagging import open_tagger
 from separate.models.spleeter import FRAME_MULTIPLE
-from separate.models.stft import StftConfig, istft, modulus, stft
+from separate.models.stft import StftConfig, compute_magnitude, istft, stft
 from separate.models.unet import SmallUNet, UNetConfig
 from separate.queries.encoders import load_encoder
 from separate.train.data.folders import Clip, Corpus
@@ -98,7 +98,7 @@ class SmallSeparator:
         config = StftConfig()
         spectrum = stft(torch.from_numpy(mixture)[None, None], config).transpose(-1, -2)
         missing = -spectrum.shape[-2] % FRAME_MULTIPLE
-        magnitude = nn.functional.pad(modulus(spectrum), (0, 0, 0, missing))
+        magnitude = nn.functional.pad(compute_magnitude(spectrum), (0, 0, 0, missing))
         query = self.phrases[label][:1]
         mask = self.net(magnitude, query)[..., : spectrum.shape[-2], :]
         found: np.ndarray = istft((mask * spectrum).transpose(-1, -2), len(mixture), config).numpy()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from separate.backends.masking import doubted
+from separate.backends.masking import sharpened
 from separate.models.bands import to_bands
 from separate.models.losses import (
     Products,
@@ -19,14 +19,14 @@ from separate.models.losses import (
     masked_sdr_loss,
     products,
 )
-from separate.models.stft import modulus
+from separate.models.stft import compute_magnitude
 from separate.train.data.mixing import MUSIC, Mixer
 from separate.train.data.phrases import draw_wording
 from separate.train.distributed import mean_over_all
 from separate.train.trainable import TrainableNet
 
 _EPS = 1e-6
-_SURE = tuple(stem == "other" for stem in MUSIC)  # see `doubted`
+_SURE = tuple(stem == "other" for stem in MUSIC)  # see `sharpened`
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Supervised:
         """Return the mean loss over examples and queries."""
         batch = self.mixer.batch(indices)
         queries = self._vectors(indices, batch.labels)
-        magnitude = modulus(batch.mixture)
+        magnitude = compute_magnitude(batch.mixture)
         heard = self.net.encode(magnitude)
         count = queries.shape[1]
         logits = [self.net.decode(heard, queries[:, i]) for i in range(count)]
@@ -140,7 +140,7 @@ class Supervised:
             return voice.new_zeros(0)
         masks = [part[rows].sigmoid() for part in logits[: len(MUSIC)]]
         if self.config.doubts:
-            masks = doubted([mask.clamp_min(_EPS) for mask in masks], _SURE)
+            masks = sharpened([mask.clamp_min(_EPS) for mask in masks], _SURE)
         music = torch.stack(masks)
         shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
         losses = [

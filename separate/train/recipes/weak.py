@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.models.bands import from_bands
-from separate.models.stft import StftConfig, istft, modulus
+from separate.models.stft import StftConfig, compute_magnitude, istft
 from separate.models.weak_losses import (
     Weighting,
     consistency_loss,
@@ -245,10 +245,10 @@ class _EncodedBatch:
     def __init__(self, net: TrainableNet[Any], batch: Mixtures) -> None:
         self.batch = batch
         self._net = net
-        whole = modulus(batch.whole)
+        whole = compute_magnitude(batch.whole)
         scale = _PAPER_N_FFT / StftConfig().n_fft * _LEVEL / _level(whole)
         self.magnitude = scale * whole
-        self.targets = scale.unsqueeze(1) * modulus(batch.parts)
+        self.targets = scale.unsqueeze(1) * compute_magnitude(batch.parts)
         self._features = net.encode(whole)
 
     def mask(self, queries: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def test_one_stream_goes_all_ways_and_says_so(make):
     stream = separator.stream([noise(RATE)], RATE, 2, ["vocals", "snare", "dog bark"])
     (shape,) = {block.estimates.shape[:2] for block in stream}
     assert shape == (3, 2)
-    assert stream.ways == {
+    assert stream.routes == {
         "vocals": "the stem 'vocals' of hdemucs",
         "snare": "from the stem 'drums' of hdemucs, by the query model",
         "dog bark": "by the query model alone: it fits no stem",
@@ -171,10 +171,10 @@ class Tones:
     name, stems, sha256 = "tones", ("bass", "vocals"), "0" * 64
     sample_rate, hop_samples = RATE, 1
 
-    def grid(self, settings):
-        from separate.stream import Grid
+    def segmentation(self, settings):
+        from separate.stream import Segmentation
 
-        return Grid(RATE, 0)
+        return Segmentation(RATE, 0)
 
     def prepare(self, queries):
         return [self.stems.index(query.name) for query in queries]

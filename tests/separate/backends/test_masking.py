@@ -7,13 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separate.backends.masking import (
-    MaskModel,
-    PreparedQuery,
-    apply_mask,
-    open_model,
-    wrap,
-)
+from separate.backends.masking import MaskModel, PreparedQuery, apply_mask
+from separate.backends.nets import open_model, wrap
 from separate.errors import CheckpointError, QueryError
 from separate.models.hdemucs import HDemucs, HDemucsConfig
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
@@ -68,8 +63,8 @@ class Fixed(MaskModel):
     def mask(self, magnitude: Tensor, wanted: Sequence[object]) -> list[Callable[[slice], Tensor]]:
         return [lambda frames, at=int(thing): self.given[at][:, frames] for thing in wanted]
 
-    def claims(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
-        return list(self.kept) or super().claims(prepared)
+    def locked(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        return list(self.kept) or super().locked(prepared)
 
     def found(self, stereo: Tensor, rest: Sequence[bool] = ()) -> Tensor:
         queries = [PreparedQuery(at) for at in range(len(self.given))]
@@ -191,9 +186,9 @@ def test_above_its_band_a_mask_goes_on_with_the_mean_of_its_top_bins() -> None:
     ],
 )
 def test_windows_are_whole_blocks_of_frames(options: dict, frames: int, overlap: float) -> None:
-    grid = Fixed(random_masks(1)).grid(Settings(**options))
+    grid = Fixed(random_masks(1)).segmentation(Settings(**options))
     samples = (frames - 1) * 1024
-    assert (grid.window_samples, grid.overlap_samples) == (samples, int(samples * overlap))
+    assert (grid.segment_samples, grid.overlap_samples) == (samples, int(samples * overlap))
 
 
 def test_what_a_query_leaves_out_is_taken_out_of_its_mask() -> None:
@@ -318,16 +313,16 @@ def test_a_larger_strength_decides_harder(default: MaskModel) -> None:
 def test_only_the_voices_masks_are_locked_and_other_is_the_rest(default: MaskModel) -> None:
     names = ["vocals", "drums", "bass", "other", "dog barking", "female singer"]
     prepared = default.prepare([parse_query(name) for name in names])
-    assert default.claims(prepared) == [True, False, False, False, False, True]
+    assert default.locked(prepared) == [True, False, False, False, False, True]
     assert [query.is_rest for query in prepared] == [False] * 3 + [True] + [False] * 2
 
 
 def test_queries_are_prepared_with_all_that_they_say(default: MaskModel) -> None:
-    query = parse_query("vocals", exclude=["backing vocals", "drums"], firmness=0.7)
+    query = parse_query("vocals", exclude=["backing vocals", "drums"], negative_weight=0.7)
     (prepared,) = default.prepare([query])
-    assert (prepared.is_part, prepared.firmness) == ((True, False), 0.7)
+    assert (prepared.is_part, prepared.negative_weight) == ((True, False), 0.7)
     assert len(prepared.negative) == 2
-    assert default.ways([prepared]) == {}
+    assert default.routes([prepared]) == {}
 
 
 # Waveform models, and which network gets which way.
@@ -346,15 +341,15 @@ def test_waveform_stems_are_the_networks_outputs_by_name() -> None:
     stereo = mixture(20_000)
     found = model.separate(stereo, model.prepare([Query("vocals"), Query("bass")]))
     check(found, [0.4 * stereo, 0.2 * stereo, 0.6 * stereo])
-    assert model.ways(None) == {}
+    assert model.routes(None) == {}
     for options, samples, overlap in (
         ({}, 441_000, 44_100),
         ({"segment": 1.5}, 66_150, 6_615),
         ({"segment": 2.0, "overlap": 0.0}, 88_200, 0),
         ({"overlap": 0.5}, 441_000, 220_500),
     ):
-        grid = model.grid(Settings(**options))
-        assert (grid.window_samples, grid.overlap_samples) == (samples, overlap)
+        grid = model.segmentation(Settings(**options))
+        assert (grid.segment_samples, grid.overlap_samples) == (samples, overlap)
 
 
 def test_a_network_that_does_not_separate_is_refused(default: MaskModel) -> None:

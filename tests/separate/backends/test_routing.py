@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from separate.backends.base import Sums
-from separate.backends.cascade import CascadeModel, Way, route
+from separate.backends.cascade import CascadeModel, Route, route_query
 from separate.errors import SettingsError
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
 from separate.queries.query import Query, parse_query
 from separate.settings import Settings
-from separate.stream import Grid
+from separate.stream import Segmentation
 
 RATE = 44_100
 STEMS = ("drums", "bass", "other", "vocals")
@@ -27,8 +27,8 @@ class Stems:
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
 
-    def grid(self, settings: Settings) -> Grid:
-        return Grid(1000, 10)
+    def segmentation(self, settings: Settings) -> Segmentation:
+        return Segmentation(1000, 10)
 
     def prepare(self, queries: list[Query]) -> list[int]:
         self.asked.append([query.name for query in queries])
@@ -112,13 +112,13 @@ def test_the_query_model_is_opened_once_and_must_have_the_same_rate() -> None:
     model.prepare([parse_query("kick")])
     assert len(opened) == 1
     assert (model.sample_rate, model.hop_samples, model.sha256) == (RATE, 1024, "5a" * 32)
-    assert model.grid(Settings()) == Grid(1000, 10)
+    assert model.segmentation(Settings()) == Segmentation(1000, 10)
 
 
 def test_each_way_is_said() -> None:
     model = CascadeModel(Stems(), Settings(), Queries)
     plan = model.prepare([parse_query(text) for text in ("bass", "snare", "rain")])
-    assert model.ways(plan) == {
+    assert model.routes(plan) == {
         "bass": "the stem 'bass' of stems",
         "snare": "from the stem 'drums' of stems, by the query model",
         "rain": "by the query model alone: it fits no stem",
@@ -131,30 +131,30 @@ TWO = ("vocals", "accompaniment")
 @pytest.mark.parametrize(
     ("text", "stems", "way"),
     [
-        ("drums", STEMS, Way("drums", True)),
-        ("DRUMS", STEMS, Way("drums", True)),
-        ("the drummer", STEMS, Way("drums", True)),
-        ("snare", STEMS, Way("drums")),
-        ("female singer", STEMS, Way("vocals")),
-        ("electric guitar", STEMS, Way("other")),
-        ("dog barking", STEMS, Way(None)),
-        ("income tax", STEMS, Way(None)),
-        ("drums", TWO, Way("accompaniment")),
-        ("singer", TWO, Way("vocals", True)),
-        ("dog barking", TWO, Way(None)),
-        ("piano", ("vocals", "piano", "drums", "bass", "other"), Way("piano", True)),
-        ("piano", ("vocals", "drums"), Way(None)),
-        ("Track 3", ("track 3", "vocals"), Way("track 3", True)),
+        ("drums", STEMS, Route("drums", True)),
+        ("DRUMS", STEMS, Route("drums", True)),
+        ("the drummer", STEMS, Route("drums", True)),
+        ("snare", STEMS, Route("drums")),
+        ("female singer", STEMS, Route("vocals")),
+        ("electric guitar", STEMS, Route("other")),
+        ("dog barking", STEMS, Route(None)),
+        ("income tax", STEMS, Route(None)),
+        ("drums", TWO, Route("accompaniment")),
+        ("singer", TWO, Route("vocals", True)),
+        ("dog barking", TWO, Route(None)),
+        ("piano", ("vocals", "piano", "drums", "bass", "other"), Route("piano", True)),
+        ("piano", ("vocals", "drums"), Route(None)),
+        ("Track 3", ("track 3", "vocals"), Route("track 3", True)),
     ],
 )
 def test_queries_go_to_the_stem_that_holds_them(text, stems, way) -> None:
-    assert route(parse_query(text), stems, load_encoder()) == way
+    assert route_query(parse_query(text), stems, load_encoder()) == way
 
 
 def test_what_leaves_something_out_is_never_the_whole_stem() -> None:
     for text in ("vocals", "the singer"):
         query = parse_query(text, exclude=["backing vocals"])
-        assert route(query, STEMS, load_encoder()) == Way("vocals", False)
+        assert route_query(query, STEMS, load_encoder()) == Route("vocals", False)
 
 
 class Labels:
@@ -168,27 +168,27 @@ class Labels:
 @pytest.mark.parametrize(
     ("query", "way"),
     [
-        (Query("x", ("drums",)), Way("drums", True)),
-        (Query("x", ("drums",), unlike=(Path("rain.wav"),)), Way("drums")),
-        (Query("x", ("drums",), exclude=("kick",)), Way("drums")),
-        (Query("x", ("bass", "drums")), Way("drums", True)),  # the first of the labels
-        (Query("x", ("rain",)), Way(None)),
-        (Query("x", ("music",)), Way(None)),
-        (Query("x", ("silence",)), Way(None)),
+        (Query("x", ("drums",)), Route("drums", True)),
+        (Query("x", ("drums",), unlike=(Path("rain.wav"),)), Route("drums")),
+        (Query("x", ("drums",), exclude=("kick",)), Route("drums")),
+        (Query("x", ("bass", "drums")), Route("drums", True)),  # the first of the labels
+        (Query("x", ("rain",)), Route(None)),
+        (Query("x", ("music",)), Route(None)),
+        (Query("x", ("silence",)), Route(None)),
         # Of eight labels each has the cosine 0.354, of nine 0.333: that is too far from any.
         (Query("x", ("kick", "snare", "hi-hat", "cymbals", "toms", "shaker", "claps", "cowbell")),
-         Way("drums")),
+         Route("drums")),
         (Query("x", ("kick", "snare", "hi-hat", "cymbals", "toms", "shaker", "claps", "cowbell",
-                     "rain")), Way(None)),
+                     "rain")), Route(None)),
     ],
 )  # fmt: skip
-def test_a_query_must_be_near_a_label(query: Query, way: Way, monkeypatch) -> None:
+def test_a_query_must_be_near_a_label(query: Query, way: Route, monkeypatch) -> None:
     monkeypatch.setattr("separate.queries.query.embed_example", lambda *_: None)
-    assert route(query, STEMS, Labels()) == way
+    assert route_query(query, STEMS, Labels()) == way
 
 
 def test_an_example_beside_the_name_of_a_stem_counts(monkeypatch) -> None:
     rain = Labels().embed_text(["rain"])[0]
     monkeypatch.setattr("separate.queries.query.embed_example", lambda *_: rain)
-    query = Query("x", ("drums",), like=(Path("rain.wav"),), words=0.1)
-    assert route(query, STEMS, Labels()) == Way(None)
+    query = Query("x", ("drums",), like=(Path("rain.wav"),), text_weight=0.1)
+    assert route_query(query, STEMS, Labels()) == Route(None)

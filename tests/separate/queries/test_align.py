@@ -96,7 +96,7 @@ def test_a_separator_gives_the_same_with_an_aligned_encoder(monkeypatch):
     mixture = (0.1 * np.random.default_rng(0).normal(size=(2, 44_100))).astype(np.float32)
     native = Separator(Settings(threads=1)).separate(mixture, 44_100, ["drums"])
     monkeypatch.setattr(
-        "separate.backends.masking.encoder_for",
+        "separate.backends.nets.encoder_for",
         lambda name, wanted=None: aligned(Turned(), load_encoder()),
     )
     other = Separator(Settings(threads=1)).separate(mixture, 44_100, ["drums"])

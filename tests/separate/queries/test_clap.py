@@ -190,11 +190,11 @@ def test_without_the_extra_one_line_says_what_to_install():
 @needs_extra
 def test_checkpoint_by_name_that_cannot_be_fetched_says_so(package, tmp_path, monkeypatch):
     from separate.weights import store as weights
-    from separate.weights.published import FOREIGN
+    from separate.weights.published import PRETRAINED
 
     monkeypatch.setenv("SEPARATE_CACHE", str(tmp_path))
-    foreign = FOREIGN["clap-630k-audioset"]
+    foreign = PRETRAINED["clap-630k-audioset"]
     nowhere = type(foreign)(**{**vars(foreign), "url": "http://127.0.0.1:9/clap.pt"})
-    monkeypatch.setitem(weights.FOREIGN, foreign.name, nowhere)
+    monkeypatch.setitem(weights.PRETRAINED, foreign.name, nowhere)
     with pytest.raises(WeightsError, match="models get clap-630k-audioset --path"):
         open_clap("clap")

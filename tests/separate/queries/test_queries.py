@@ -331,13 +331,15 @@ def test_weights_of_words_and_examples(tmp_path, hearing):
         embed_query(hearing, query)[0] for query in (parse_query("drums"), parse_query(like=[path]))
     )
     for weight, expected in ((1.0, words), (0.0, sound)):
-        both, _ = embed_query(hearing, parse_query("drums", like=[path], words=weight))
+        both, _ = embed_query(hearing, parse_query("drums", like=[path], text_weight=weight))
         torch.testing.assert_close(both, expected)
     _, negatives = embed_query(hearing, parse_query("drums", exclude=["snare"], unlike=[path]))
     torch.testing.assert_close(negatives[1], sound)
 
 
-@pytest.mark.parametrize("weights", [{"words": 1.5}, {"firmness": -1}, {"firmness": 11}])
+@pytest.mark.parametrize(
+    "weights", [{"text_weight": 1.5}, {"negative_weight": -1}, {"negative_weight": 11}]
+)
 def test_weights_out_of_range_are_refused(weights):
     with pytest.raises(QueryError, match="give 0 to"):
         parse_query("drums", **weights)
@@ -348,7 +350,7 @@ def test_a_task_hands_examples_and_weights_on_and_records_them(tmp_path):
     request = Request(texts=("drums",), unlike=(path,), negative_weight=2.0)
     job = make_job(tmp_path, Settings(), request)
     (query,) = job.queries
-    assert query.unlike == (path,) and query.firmness == 2.0
+    assert query.unlike == (path,) and query.negative_weight == 2.0
     (entry,) = query_data(job.queries)
     assert entry["unlike"][0]["sha256"] == sha256_of(path) and entry["firmness"] == 2.0
     with pytest.raises(InputError, match="--not-like"):

