@@ -12,7 +12,7 @@ PACKAGES = ("separate", "models", "evals", "app")
 # From the command line down to numbers. A module imports from its own row and the rows below it.
 LAYERS = (
     ("app", "evals"),
-    ("cli",),
+    ("cli", "__main__"),
     ("train",),
     ("corpus",),
     ("auto", "lyrics"),

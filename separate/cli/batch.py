@@ -44,6 +44,10 @@ def batch_options(
 
     if not inputs:
         raise SettingsError("no input: name at least one file or folder")
+    if "-" in (*inputs, out):
+        raise SettingsError(
+            "'-' (standard input or output) is not supported: name a file or folder"
+        )
     if not 0 < max_fetch_gb <= 1e6:
         raise SettingsError(f"--max-fetch-gb {max_fetch_gb}: give more than 0, and at most 1000000")
     if gpus_per_worker and ray is None:

@@ -5,8 +5,8 @@ entry points of the group `separate.commands` and are loaded when they are calle
 """
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -109,8 +109,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"separate {version('separate-audio')}")
+        raise typer.Exit()
+
+
 @app.callback()
-def _options() -> None:
+def _options(
+    is_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
     """Type what you want to hear and get it out of any recording."""
 
 

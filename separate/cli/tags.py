@@ -54,6 +54,10 @@ def tags_command(
 
     if not 0 < threshold <= 1:
         raise SettingsError(f"--threshold {threshold}: give more than 0, and at most 1")
+    if Path("-") in inputs:
+        raise SettingsError(
+            "'-' (standard input or output) is not supported: name a file or folder"
+        )
     if sources and (tagger or only):
         raise SettingsError("--sources needs no tagger and has labels of its own: leave out others")
     span = {"start": seconds_of("--start", start) or 0.0, "end": seconds_of("--end", end)}

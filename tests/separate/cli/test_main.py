@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,23 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 def processor_seconds() -> float:
     times = os.times()
     return times.children_user + times.children_system
+
+
+def test_python_m_and_the_version() -> None:
+    command = [sys.executable, "-m", "separate", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"separate {version('separate-audio')}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "-", "-q", "a"),
+        ("lyrics", "-"),
+        ("tags", "-"),
+        ("run", "a.wav", "-q", "a", "-o", "-"),
+    ],
+    ids=" ".join,
+)
+def test_streams_are_refused(arguments: tuple[str, ...]) -> None:
+    check_line(separate(*arguments), "'-'")
