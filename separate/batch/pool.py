@@ -65,14 +65,18 @@ class _Slot:
 
     def submit(self, index: int, item: Item) -> "Future[Record]":
         with _without_interrupts():  # the child inherits that
-            if self._executor is None:
-                self._messages = self._context.SimpleQueue()
-                self._executor = ProcessPoolExecutor(
-                    1,
-                    mp_context=self._context,
-                    initializer=_start,
-                    initargs=(self._worker, self._messages, self._stop),
-                )
+            if self._executor is not None:
+                try:
+                    return self._executor.submit(_run, index, item)
+                except BrokenProcessPool:  # the process was killed while it had nothing to do
+                    self.discard()
+            self._messages = self._context.SimpleQueue()
+            self._executor = ProcessPoolExecutor(
+                1,
+                mp_context=self._context,
+                initializer=_start,
+                initargs=(self._worker, self._messages, self._stop),
+            )
             return self._executor.submit(_run, index, item)
 
     def messages(self) -> Iterator[tuple[int, float]]:
@@ -125,6 +129,8 @@ def run_in_processes(
     slots = [_Slot(worker, context, stop) for _ in range(min(jobs, len(items)))]
     free, running = list(slots), dict[Future[Record], tuple[int, _Slot]]()
     waiting = list(reversed(items))
+    by_index = dict(items)
+    begun, repeated = set[int](), set[int]()
     try:
         while waiting or running:
             while free and waiting:
@@ -132,8 +138,9 @@ def run_in_processes(
                 running[slot.submit(index, item)] = (index, slot)
             done, _ = wait(running, _POLL_SECONDS, FIRST_COMPLETED)
             for slot in slots:
-                for message in slot.messages():
-                    on_progress(*message)
+                for index, part in slot.messages():
+                    begun.add(index)
+                    on_progress(index, part)
             for future in done:
                 index, slot = running.pop(future)
                 free.append(slot)
@@ -141,6 +148,10 @@ def run_in_processes(
                     record: Record | None = future.result()
                 except BrokenProcessPool:
                     slot.discard()
+                    if index not in begun | repeated:  # killed before it began the item
+                        repeated.add(index)
+                        waiting.append((index, by_index[index]))
+                        continue
                     record = None
                 yield index, record
     finally:
