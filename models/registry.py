@@ -9,7 +9,7 @@ as `<tensor>` and `<tensor>@scale`); in use all are float32.
 
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -234,7 +234,7 @@ def save(
         stored.update(_reduced(name, tensor.detach().cpu(), precision))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         contiguous = {name: tensor.contiguous() for name, tensor in stored.items()}
         built_with = {"config": json.dumps(card.config)}  # so that the hash changes with it
@@ -252,7 +252,7 @@ def save(
 
 def write_card(data: dict[str, Any], path: Path) -> None:
     """Write a card's fields as JSON, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)
 

@@ -1,7 +1,7 @@
 """Files that are replaced as a whole, and their hashes."""
 
 import hashlib
-import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: The folder can't be made, or the file not be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         temporary.replace(path)

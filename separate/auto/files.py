@@ -11,10 +11,7 @@ from typing import Any
 from separate.auto.tagging import TagTrack, join_blocks
 from separate.auto.tree import Node
 from separate.batch.names import distinct, safe_name
-from separate.batch.record import Output
 from separate.batch.tracks import Track
-from separate.errors import OutputError
-from separate.files import replacing, sha256_of
 from separate.settings import RESIDUAL, Settings
 
 TREE_NAME = "sources.json"
@@ -84,17 +81,6 @@ def describe(
     }
 
 
-def write_tree(tree: Mapping[str, Any], folder: Path, places: Mapping[str, str]) -> Output:
-    """Write `sources.json`, whole or not at all.
-
-    Raises:
-        OutputError: It can't be written.
-    """
-    path = folder / places[TREE_NAME]
-    try:
-        with replacing(path) as temporary:
-            text = json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return Output(TREE_NAME, places[TREE_NAME], sha256_of(path), path.stat().st_size)
+def tree_text(tree: Mapping[str, Any]) -> str:
+    """Return the text of `sources.json`."""
+    return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from separate.audio import AudioReader
-from separate.auto.files import TREE_NAME, describe, layout, write_tree
+from separate.auto.files import TREE_NAME, describe, layout, tree_text
 from separate.auto.gate import Gate
 from separate.auto.probe import probe
 from separate.auto.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
@@ -118,10 +118,9 @@ def separate_all(
         settings,
         nodes,
         places,
+        lambda presence: tree_text(describe(path, heard, nodes, places, presence, tagger.name)),
         lambda part: on_part(_PROBED + (1 - _PROBED) * part),
     )
-    tree = describe(path, heard, nodes, places, presence, tagger.name)
-    written.append(write_tree(tree, folder, places))
     return replace(item.draft, outputs=written, presence=presence, duration=heard.seconds)
 
 
@@ -132,6 +131,7 @@ def _write(
     settings: Settings,
     nodes: Sequence[Node],
     places: Mapping[str, str],
+    describe_tree: Callable[[Mapping[str, float]], str],
     on_progress: Callable[[float], None],
 ) -> tuple[list[Output], dict[str, float]]:
     """Separate the whole file; return what was written and each source's presence."""
@@ -145,10 +145,14 @@ def _write(
             AudioReader(path, start_seconds=settings.start, end_seconds=settings.end)
         )
         rate, total = reader.info.sample_rate, reader.samples
-        outputs = stack.enter_context(OutputSet(folder, audio, reader.info, settings, total))
+        texts = {TREE_NAME: places[TREE_NAME]}
+        outputs = stack.enter_context(
+            OutputSet(folder, audio, reader.info, settings, total, texts=texts)
+        )
         if not written:  # nothing but the residual
             for block in reader.blocks(_BLOCK_SAMPLES):
                 outputs.write({RESIDUAL: block})
+            outputs.write_text(TREE_NAME, describe_tree({}))
             return outputs.commit(), {}
         channels = reader.info.channels
         mixture: deque[np.ndarray] = deque()  # on its way to the separator, until its results come
@@ -176,4 +180,5 @@ def _write(
             outputs.write(dict(zip([*names, RESIDUAL], [*estimates, residual], strict=True)))
             position += count
         presence = {name: round(value, 4) for name, value in stream.presence.items()}
+        outputs.write_text(TREE_NAME, describe_tree(presence))
         return outputs.commit(), presence

@@ -1,20 +1,13 @@
-"""The files of one track: written together, and all there or none.
+"""The files of one item: they get their names together, or none does.
 
-In: blocks of every stem. Out: complete files under their final names, with their SHA-256.
-
-Everything is written into a hidden folder inside the output folder. When all files are complete
-they are moved to their places at once, so that a full disk, Ctrl-C or a crash leaves no part.
+All files are written into a hidden folder inside the output folder. When they are complete they are
+moved to their places at once, so that a full disk, Ctrl-C or a crash leaves no part.
 """
 
 import os
-import re
-import shutil
-import socket
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -30,17 +23,117 @@ from separate.audio import (
     rescale_gain,
 )
 from separate.batch.record import Output
+from separate.batch.staging import StagingFolder
 from separate.errors import OutputError
 from separate.files import sha256_of
 from separate.settings import Settings
 
 _BLOCK_SAMPLES = 262_144
-_STAGING = re.compile(r"\.separate-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{12}\.tmp")
 _LOSSY_BYTES = 1  # a sample, generously
 
 
+class FileSet:
+    """Files that get their names together; use it in a `with` block."""
+
+    def __init__(self, folder: Path, places: Mapping[str, str]) -> None:
+        """Check the places and make the hidden folder.
+
+        Args:
+            folder: The output folder.
+            places: Path of each file relative to it, by the name of the output.
+
+        Raises:
+            OutputError: A file can't be written where it shall be.
+        """
+        self.folder, self.places = Path(folder), dict(places)
+        check_places(self.folder, self.places)
+        try:
+            self._staging = StagingFolder(self.folder)
+        except OSError as error:
+            raise failed(self.folder, error) from error
+
+    @property
+    def hidden(self) -> Path:
+        """The hidden folder, for drafts."""
+        return self._staging.path
+
+    def path(self, stem: str) -> Path:
+        """Return where an output is written before it gets its name."""
+        return self.hidden / f"{list(self.places).index(stem)}.new"
+
+    def write_text(self, stem: str, text: str) -> None:
+        """Write a text output in UTF-8.
+
+        Raises:
+            OutputError: The disk is full or fails.
+        """
+        try:
+            self.path(stem).write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise failed(self.folder, error) from error
+
+    def commit(self) -> list[Output]:
+        """Move all files to their places.
+
+        Returns:
+            The outputs in the order of the places.
+
+        Raises:
+            OutputError: One can't be moved; then the files of before are there again.
+        """
+        try:
+            outputs = [
+                Output(stem, place, sha256_of(self.path(stem)), self.path(stem).stat().st_size)
+                for stem, place in self.places.items()
+            ]
+            self._move_all()
+        except OSError as error:
+            raise failed(self.folder, error) from error
+        finally:
+            self.close()
+        return outputs
+
+    def _move_all(self) -> None:
+        begun: list[tuple[Path, Path]] = []  # target, where its file of before is kept
+        try:
+            for stem, place in self.places.items():
+                target, old = self.folder / place, self.path(stem).with_suffix(".old")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                begun.append((target, old))
+                _keep(target, old)
+                self.path(stem).replace(target)
+        except BaseException:
+            for (target, old), stem in zip(begun, self.places, strict=False):
+                with suppress(OSError):
+                    if old.exists():
+                        old.replace(target)
+                    elif not self.path(stem).exists():
+                        target.unlink()
+            raise
+
+    def close(self) -> None:
+        """Remove what has not been moved."""
+        self._staging.remove()
+
+    def __enter__(self) -> "FileSet":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Keep the file that is at `target`, if there is one, at `old` as well."""
+    if not target.exists():
+        return
+    try:
+        os.link(target, old)
+    except OSError:  # a file system without hard links
+        target.replace(old)
+
+
 class OutputSet:
-    """The writers of one track."""
+    """The sound files of one item, and texts beside them; use it in a `with` block."""
 
     def __init__(
         self,
@@ -49,6 +142,8 @@ class OutputSet:
         info: AudioInfo,
         settings: Settings,
         total_samples: int | None = None,
+        *,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
         """Check that the files can be written, and open them in the hidden folder.
 
@@ -58,12 +153,13 @@ class OutputSet:
             info: The input, whose rate, channels and bit depth are kept.
             settings: Format, bit depth, clip policy.
             total_samples: To come per channel, if known.
+            texts: Paths of text outputs, by their names.
 
         Raises:
             OutputError: The format can't hold this sound, the disk is too full, or a file can't be
                 written where it shall be.
         """
-        self._folder, self._places, self._settings = Path(folder), dict(places), settings
+        self._folder, self._stems, self._settings = Path(folder), list(places), settings
         self._rate, self._channels, self._total = info.sample_rate, info.channels, total_samples
         check_format(settings.format, self._rate, self._channels)
         self._subtype = output_subtype(
@@ -71,33 +167,31 @@ class OutputSet:
         )
         self._is_rescaling = settings.clip_mode == "rescale"
         self._peak = 0.0
-        self.clipped_samples = dict.fromkeys(self._places, 0)
+        self.clipped_samples = dict.fromkeys(self._stems, 0)
         self.gain = 1.0  # of all outputs, with clip mode "rescale"
         check_writable(self._folder, needed_bytes=self._needed_bytes())
-        for place in self._places.values():
-            _check_place(self._folder / place)
-        self._staging = self._folder / staging_name()
+        self._files = FileSet(self._folder, {**places, **(texts or {})})
         self._writers: dict[str, AudioWriter] = {}
         try:
-            self._staging.mkdir()
-            for index, stem in enumerate(self._places):
-                self._writers[stem] = self._open(index)
+            for stem in self._stems:
+                self._writers[stem] = self._open(stem)
         except OSError as error:
             self.close()
-            raise _failed(self._folder, error) from error
+            raise failed(self._folder, error) from error
         except BaseException:
             self.close()
             raise
 
     def _needed_bytes(self) -> int:
         sample = SAMPLE_BYTES.get(self._subtype, _LOSSY_BYTES) + (4 if self._is_rescaling else 0)
-        return (self._total or 0) * self._channels * sample * len(self._places)
+        return (self._total or 0) * self._channels * sample * len(self._stems)
 
-    def _open(self, index: int, *, final: bool = False) -> AudioWriter:
+    def _open(self, stem: str, *, final: bool = False) -> AudioWriter:
         """Open a stem's file; before rescaling it is a float one."""
         is_draft = self._is_rescaling and not final
+        path = self._files.path(stem)
         return AudioWriter(
-            self._staging / f"{index}.{'draft' if is_draft else 'audio'}",
+            path.with_suffix(".draft") if is_draft else path,
             self._rate,
             self._channels,
             format="wav" if is_draft else self._settings.format,
@@ -125,31 +219,27 @@ class OutputSet:
             with self._naming_places():
                 writer.write(block)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text output.
+
+        Raises:
+            OutputError: The disk is full or fails.
+        """
+        self._files.write_text(name, text)
+
     def commit(self) -> list[Output]:
         """Complete all files and move them to their places.
 
         Raises:
-            OutputError: One is not whole or can't be moved; then none is there.
+            OutputError: One is not whole or can't be moved; then the files of before are there.
         """
         with self._naming_places():
-            staged = {stem: writer.commit() for stem, writer in self._writers.items()}
+            drafts = {stem: writer.commit() for stem, writer in self._writers.items()}
             if self._is_rescaling:
                 self.gain = rescale_gain(self._peak)
-                staged = {
-                    stem: self._rescale(index, draft)
-                    for index, (stem, draft) in enumerate(staged.items())
-                }
-        try:
-            outputs = [
-                Output(stem, self._places[stem], sha256_of(path), path.stat().st_size)
-                for stem, path in staged.items()
-            ]
-            _move_all([(path, self._folder / self._places[stem]) for stem, path in staged.items()])
-        except OSError as error:
-            raise _failed(self._folder, error) from error
-        finally:
-            self.close()
-        return outputs
+                for stem, draft in drafts.items():
+                    self._rescale(stem, draft)
+        return self._files.commit()
 
     @contextmanager
     def _naming_places(self) -> Iterator[None]:
@@ -157,103 +247,54 @@ class OutputSet:
         try:
             yield
         except OutputError as error:
-            message = str(error).removeprefix(str(self._staging)).partition(": ")[2] or str(error)
+            message = str(error).removeprefix(str(self._files.hidden)).partition(": ")[2] or str(
+                error
+            )
             raise OutputError(f"{self._folder}: {message}") from error
 
-    def _rescale(self, index: int, draft: Path) -> Path:
-        with AudioReader(draft) as reader, self._open(index, final=True) as writer:
+    def _rescale(self, stem: str, draft: Path) -> None:
+        """Write a stem's file from its draft, with one gain for all stems."""
+        with AudioReader(draft) as reader, self._open(stem, final=True) as writer:
             for block in reader.blocks(_BLOCK_SAMPLES):
                 writer.write(apply_clip(block, "rescale", self.gain)[0])
-            path = writer.commit()
+            writer.commit()
         draft.unlink()
-        return path
 
     def close(self) -> None:
         """Remove all that has not been committed."""
         for writer in self._writers.values():
             writer.abort()
-        shutil.rmtree(self._staging, ignore_errors=True)
+        self._files.close()
 
     def __enter__(self) -> "OutputSet":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove hidden folders of runs on this host that were killed."""
-    for path in Path(folder).glob(".separate-*.tmp"):
-        if is_abandoned(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+def check_places(folder: Path, places: Mapping[str, str]) -> None:
+    """Check that files can be written where they shall be.
+
+    Args:
+        folder: The output folder.
+        places: Paths relative to it, by the names of the outputs.
+
+    Raises:
+        OutputError: A folder is in the way, or the parent is no folder that can be written to.
+    """
+    for place in places.values():
+        path = folder / place
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; choose another --filename or -o")
+        parent = next(p for p in path.parents if p.exists())
+        if not parent.is_dir():
+            raise OutputError(f"{parent}: is a file, not a folder; choose another -o")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{parent}: cannot be written to; choose another -o")
 
 
-def is_abandoned(name: str) -> bool:
-    """Whether something hidden was left by a process of this host that has ended."""
-    match = _STAGING.fullmatch(name)
-    return bool(match and match["host"] == _host() and not _is_running(int(match["process"])))
-
-
-def staging_name() -> str:
-    """Return a new hidden name that tells whose it is."""
-    return f".separate-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.tmp"
-
-
-def _host() -> str:
-    return re.sub(r"[^\w.]", "_", socket.gethostname())[:60]
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":
-        return True  # asking with a signal would end it there
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return not _is_zombie(process)
-
-
-def _is_zombie(process: int) -> bool:
-    """Whether a process has ended and its parent never asked; known on Linux alone."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[:1] == ["Z"]
-
-
-def _check_place(path: Path) -> None:
-    """Refuse a place where a folder is, or below something that can't take a file."""
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; choose another --filename or -o")
-    parent = next(p for p in path.parents if p.exists())
-    if not parent.is_dir():
-        raise OutputError(f"{parent}: is a file, not a folder; choose another -o")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{parent}: cannot be written to; choose another -o")
-
-
-def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Move files to their places; where that fails, none of them stays."""
-    try:
-        for source, target in moves:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-    except BaseException:
-        for source, target in moves:
-            if not source.exists():
-                with suppress(OSError):
-                    target.unlink()
-        raise
-
-
-def _failed(folder: Path, error: OSError) -> OutputError:
+def failed(folder: Path, error: OSError) -> OutputError:
+    """Return an error that names the output folder."""
     reason = error.strerror or error
     return OutputError(f"{folder}: cannot be written to ({reason}); make room or choose another")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from separate.audio import check_writable
 from separate.batch.job import Item, Job
-from separate.batch.outputs import remove_leftovers
 from separate.batch.pool import processors, run_in_processes
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.ray_pool import run_on_ray
 from separate.batch.record import Record, RecordFile, Records
 from separate.batch.remote.files import Place, RemoteOptions, child_of
+from separate.batch.staging import remove_leftovers
 from separate.batch.tracks import Track, find_tracks
 from separate.batch.worker import Worker
 from separate.errors import SettingsError

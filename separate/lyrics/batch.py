@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from separate.batch.job import Item, OnPart, Work, draft_record
+from separate.batch.outputs import check_places
 from separate.batch.record import Record
 from separate.batch.tracks import Track
 from separate.errors import InputError
 from separate.files import sha256_of
-from separate.lyrics.files import check_places, places_of, write_lyrics
+from separate.lyrics.files import places_of, write_lyrics
 from separate.lyrics.line_times import EXTENSIONS, read_line_times
 from separate.lyrics.pipeline import Transcriber
 from separate.lyrics.prepare import Vocals

@@ -6,6 +6,7 @@ their final name in the store only when they are whole.
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,6 @@ from typing import Any
 
 from separate.audio import AUDIO_EXTENSIONS
 from separate.batch.names import safe_name
-from separate.batch.outputs import is_abandoned, staging_name
 from separate.batch.record import Output
 from separate.batch.remote.address import (
     START_PATIENCE_SECONDS,
@@ -27,12 +27,15 @@ from separate.batch.remote.address import (
     is_url,
     parse_address,
 )
+from separate.batch.staging import hidden_name
 from separate.errors import InputError, OutputError
 
 Place = Path | Address  # of a file or folder, here or elsewhere
 MAX_FETCH_BYTES = 8 << 30
 _BLOCK_BYTES = 8 << 20
 _PART_BYTES = 16 << 20  # of an upload in parts
+_HIDDEN = re.compile(r"\.separate-.+\.tmp")
+_ABANDONED_SECONDS = 3600.0  # nothing was added to an upload for so long: it was killed
 _APPEARS_WHOLE = ("s3", "gs")  # stores where a file is there only when its last byte is
 
 
@@ -263,7 +266,7 @@ def put(local: Path, address: Address, folder: Address) -> None:
                 options["max_concurrency"] = 2
             store.put_file(str(local), address.path, **options)
         else:
-            hidden = folder.child(staging_name()).path
+            hidden = folder.child(hidden_name()).path
             try:
                 store.makedirs(str(PurePosixPath(address.path).parent), exist_ok=True)
                 store.put_file(str(local), hidden)
@@ -299,21 +302,26 @@ def _try_remove(store: Any, path: str) -> None:
 
 
 def check_remote_writable(folder: Address) -> None:
-    """Put a file into a remote folder and take it away again, and uploads that were killed too.
+    """Check that a file can be put into a remote folder; remove uploads that were killed.
+
+    An upload counts as killed when nothing was added to it for an hour, by the store's clock.
 
     Raises:
         OutputError: That fails.
     """
-    probe = folder.child(staging_name())
+    probe = folder.child(hidden_name())
 
     def try_out(store: Any) -> None:
         if folder.scheme not in _APPEARS_WHOLE:
             store.makedirs(folder.path, exist_ok=True)
         store.pipe_file(probe.path, b"x")
+        now = described(probe, store.info(probe.path)).mtime
         store.rm_file(probe.path)
         if folder.scheme not in _APPEARS_WHOLE:
-            for path in store.ls(folder.path, detail=False):
-                if is_abandoned(PurePosixPath(path).name):
-                    _try_remove(store, path)
+            for info in store.ls(folder.path, detail=True):
+                is_hidden = _HIDDEN.fullmatch(PurePosixPath(info["name"]).name)
+                modified = described(folder, info).mtime
+                if is_hidden and modified and now - modified > _ABANDONED_SECONDS:
+                    _try_remove(store, info["name"])
 
     call(folder, try_out, writing=True, patience_seconds=START_PATIENCE_SECONDS)

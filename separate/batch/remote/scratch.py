@@ -1,6 +1,5 @@
 """Work on files of a store: the input is fetched to the local disk, the results are put back."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from separate.batch.job import Item, OnPart, Work
-from separate.batch.outputs import staging_name
 from separate.batch.record import Record
 from separate.batch.remote.files import RemoteOptions, fetch, put_all
+from separate.batch.staging import StagingFolder
 from separate.errors import OutputError, SeparateError
 
 
@@ -55,12 +54,12 @@ def work_remotely(
 @contextmanager
 def _scratch_folder() -> Iterator[Path]:
     """Make a folder for temporary files; it is removed on leaving."""
-    scratch = Path(tempfile.gettempdir(), staging_name())
+    parent = Path(tempfile.gettempdir())
     try:
-        scratch.mkdir(parents=True, exist_ok=True)
+        scratch = StagingFolder(parent)
     except OSError as error:
-        raise OutputError(f"{scratch.parent}: {error.strerror or error}; set TMPDIR") from error
+        raise OutputError(f"{parent}: {error.strerror or error}; set TMPDIR") from error
     try:
-        yield scratch
+        yield scratch.path
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.remove()

@@ -21,11 +21,11 @@ from remote_helpers import start_s3, use_s3
 from waiting import wait_for
 
 from separate import example_path
-from separate.batch.outputs import remove_leftovers
 from separate.batch.record import RecordFile
 from separate.batch.remote import address as remote
 from separate.batch.remote.address import Address
 from separate.batch.remote.files import RemoteOptions
+from separate.batch.staging import remove_leftovers
 from separate.batch.verify import verify
 from separate.files import sha256_of
 

@@ -19,9 +19,9 @@ from batch_helpers import (
 from waiting import wait_for
 
 from separate.audio import AudioWriter, probe, read_audio
-from separate.batch.outputs import is_abandoned, remove_leftovers, staging_name
 from separate.batch.record import Record, RecordFile
 from separate.batch.separation import make_job
+from separate.batch.staging import remove_leftovers
 from separate.errors import InputError, OutputError, QueryError, SettingsError
 from separate.files import sha256_of
 from separate.settings import Request
@@ -135,15 +135,6 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path) -> None:
     assert "ended by the system" in str(result.failed[0].error)
     remove_leftovers(out)
     assert {name.split("/")[0] for name in files(out)} == {"0", "2", "3"}
-
-
-def test_what_a_process_left_that_nobody_asked_after_is_abandoned() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    name = staging_name().replace(f"-{os.getpid()}-", f"-{child.pid}-")
-    # Ended, yet in the list of processes until somebody waits for it.
-    wait_for(lambda: is_abandoned(name), 30)
-    assert is_abandoned(name) and not is_abandoned(staging_name())
-    child.wait()
 
 
 def test_a_query_for_which_there_is_no_answer_ends_the_batch(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from waiting import wait_for
 
 from separate import example_path
-from separate.batch.outputs import remove_leftovers
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.record import RecordFile
+from separate.batch.staging import remove_leftovers
 from separate.batch.verify import verify
 from separate.cli.main import app
 from separate.errors import QueryError, SettingsError
