@@ -1,7 +1,4 @@
-"""What a model's card says of its training data: names, hours, licences, credits.
-
-In: a corpus. Out: plain values for `Card.trained_on` and `Card.licence`.
-"""
+"""A card's account of the training data: `Card.trained_on` and `Card.licence` of a corpus."""
 
 from typing import Any
 
@@ -12,7 +9,7 @@ _LICENCES = ("MIT", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "research use only")
 
 
 def described(corpus: Corpus) -> tuple[dict[str, Any], ...]:
-    """List songs, recordings and clips by licence class, each with the credits it asks for."""
+    """List songs, recordings and clips by licence class, each with its required credits."""
     rows: list[dict[str, Any]] = []
     groups = sorted({(song.rendered, song.licence_class) for song in corpus.songs})
     for rendered, licence in groups:

@@ -1,7 +1,6 @@
-"""Scores on the development songs: what a training run is watched by.
+"""Scores on the development songs, which a run does not train on.
 
-In: a model and cached songs that it does not train on. Out: the median SDR of one-second frames a
-song and stem, and its mean over songs.
+The score of a stem is the median SDR of one-second frames, averaged over songs.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ _RATE = 44100
 
 
 class DevSet:
-    """Development songs in memory, and the way to score a separation function on them."""
+    """Development songs; scores a separation function on them."""
 
     def __init__(self, songs: Sequence[Song], max_seconds: float = 25.0) -> None:
         self.songs = songs
@@ -70,11 +69,11 @@ class DevSet:
 def stems_separator(
     net: nn.Module, stems: Sequence[str] = STEMS
 ) -> Callable[[Tensor], dict[str, Tensor]]:
-    """Return what separates a mixture at 44.1 kHz as the command line does.
+    """Return a function that separates a mixture at 44.1 kHz as the command line does.
 
     Args:
         net: A network that separates.
-        stems: What to ask for; the four share out the mixture (`--stems`), fewer don't.
+        stems: What to separate; the masks of all four are normalised to sum to 1.
     """
     card = Card(name="dev", kind=kind_of(net), summary="", config={}, licence="")
     device = next(net.parameters()).device
@@ -85,13 +84,13 @@ def stems_separator(
     prepared = model.prepare([Query(stem, (stem,)) for stem in stems])
 
     def window(audio: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():  # here, since it may be another thread that calls
+        with torch.inference_mode():  # set here, since another thread may call
             return model.separate(torch.from_numpy(audio), prepared).cpu().numpy()
 
     def separate(mixture: Tensor) -> dict[str, Tensor]:
-        heard = resample(mixture.numpy(), _RATE, model.sample_rate)
-        pieces = list(overlap_add([heard], model.segmentation(settings), window))
-        outputs = np.concatenate(pieces, axis=-1)[:-1].reshape(-1, heard.shape[-1])
+        resampled = resample(mixture.numpy(), _RATE, model.sample_rate)
+        pieces = list(overlap_add([resampled], model.segmentation(settings), window))
+        outputs = np.concatenate(pieces, axis=-1)[:-1].reshape(-1, resampled.shape[-1])
         sounds = torch.from_numpy(resample(outputs, model.sample_rate, _RATE))
         sounds = sounds[:, : mixture.shape[-1]].reshape(len(stems), len(mixture), -1)
         return dict(zip(stems, sounds, strict=True))

@@ -1,7 +1,4 @@
-"""A run from corpus to card: what `separate train` does, whatever the recipe.
-
-In: a config. Out: `<run>/<name>.safetensors` and its card.
-"""
+"""A training run by any recipe: from a corpus to `<run>/<name>.safetensors` and its card."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -33,10 +30,10 @@ from separate.train.start import (
     with_sounds,
 )
 
-_NAMED = 5  # of what was left out
+_NAMED = 5  # names listed in a message
 _SUMMARIES = {
     "query-unet": "Query-conditioned U-Net: any query in words or by example.",
-    "small-unet": "Small query-conditioned U-Net, trained from nothing: what it was taught.",
+    "small-unet": "Small query-conditioned U-Net, trained from random weights.",
     "ibm-cnn": "CNN trained on the ideal binary mask: the voice and all else, mono masks.",
 }
 
@@ -51,7 +48,7 @@ def run_training(config: RunConfig, loop: LoopConfig, log: Callable[[str], None]
 
     Raises:
         DataError: The corpus holds nothing usable, or a development song is missing.
-        SettingsError: The device is not there.
+        SettingsError: The device cannot be used.
     """
     device = distributed.join(_usable(config.device))
     first = distributed.rank() == 0
@@ -82,7 +79,7 @@ def run_training(config: RunConfig, loop: LoopConfig, log: Callable[[str], None]
     if config.tune.tune == "sounds":
         start = with_sounds(start, encoder, corpus.clips, config.size)
     elif theirs := for_sounds(start.model, encoder, corpus.clips):
-        say(f"{len(theirs)} labels are answered by the net for sounds, which --tune sounds trains")
+        say(f"{len(theirs)} labels use the net for sounds, which --tune sounds trains")
     dev = DevSet([load_song(song_folder(config.folders, name)) for name in config.dev])
     scores: dict[str, float] = {}  # the last ones
 

@@ -56,13 +56,13 @@ def test_what_was_found_is_remembered_by_content(tmp_path: Path) -> None:
             self.calls += 1
             return super().likelihoods(waveform)
 
-    memory = tmp_path / "anchors.txt"
+    cache = tmp_path / "anchors.txt"
     clips = padded(12, 7.5), padded(12, 2.0)
     first, second = Counted(), Counted()
-    found = [Miner(first, memory=memory).middle("rain", i, clip) for i, clip in enumerate(clips)]
-    with memory.open("a") as file:
+    found = [Miner(first, cache=cache).middle("rain", i, clip) for i, clip in enumerate(clips)]
+    with cache.open("a") as file:
         file.write("12 34")  # a run was killed while it wrote
-    miner = Miner(second, memory=memory)
+    miner = Miner(second, cache=cache)
     again = [miner.middle("rain", i, clip) for i, clip in enumerate(reversed(clips))]
     assert again == found[::-1] and first.calls > 0 and second.calls == 0
     miner.middle("dog_bark", 0, clips[0])  # another class may be elsewhere

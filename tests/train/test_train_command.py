@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 
 from separate import Separator, Settings
 from separate.cli.main import app
+from separate.train import runs
+from separate.train.run_config import RunConfig
+from separate.train.settings import LoopConfig
 
 RECIPES: dict[str, list[str]] = {
     "supervised": ["--joined", "0.3"],
@@ -195,3 +198,25 @@ def test_bad_settings_are_one_line(
     result = CliRunner().invoke(app, line)
     assert result.exit_code == 1
     assert message in result.output and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--learning-rate", "--ema-decay", "--scorer"), ("--rate", "--average", "--listener")],
+    ids=["flags", "earlier flags"],
+)
+def test_flags_and_their_earlier_names_fill_the_same_settings(
+    flags: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[RunConfig, LoopConfig]] = []
+    monkeypatch.setattr(
+        runs, "run_training", lambda config, loop, log: given.append((config, loop))
+    )
+    learning_rate, ema_decay, scorer = flags
+    run(
+        "train", "weak", tmp_path, "--run", tmp_path / "run", learning_rate, "0.5", ema_decay,
+        "0.25", scorer, "clap", "--steps", "7",
+    )  # fmt: skip
+    config, loop = given[0]
+    assert config.scorer == "clap"
+    assert loop == LoopConfig(steps=7, learning_rate=0.5, ema_decay=0.25)

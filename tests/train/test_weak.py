@@ -34,7 +34,7 @@ TINY = UNetConfig(widths=(4, 8, 8, 8, 8, 8), film_dim=16)
 
 
 class Bright:
-    """Hears a phrase as the share of energy above 1 kHz, or below."""
+    """Scores a phrase by the share of energy above 1 kHz, or below."""
 
     name = "bright"
 
@@ -209,7 +209,7 @@ def test_a_tagger_listens_by_its_classes() -> None:
     torch.testing.assert_close(found, wanted)
     found[0, 0].backward()
     assert sound.grad is not None and sound.grad[0].abs().max() > 0
-    scorer.centre(sound.detach, 32000)  # what both are heard as is nothing in particular
+    scorer.centre(sound.detach, 32000)  # the mean of both
     centred = scorer.similarity(sound.detach(), 32000, ["flute", "rooster"])
     torch.testing.assert_close(centred, wanted.detach() - wanted.detach().mean(0))
 

@@ -1,4 +1,4 @@
-"""A step of the weak recipe that LAION-CLAP (with random weights) listens to."""
+"""A step of the weak recipe scored by LAION-CLAP with random weights."""
 
 from collections.abc import Callable
 from pathlib import Path

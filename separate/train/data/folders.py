@@ -1,7 +1,7 @@
 """Training audio: folders of cached songs and clips -> memory-mapped stems with labels.
 
-In: folders that `separate data cache` and `separate data render` wrote. Out: `Song` and `Clips`,
-whose samples stay on disk (16-bit) until a window of them is read.
+`separate data cache` and `separate data render` write the folders. The samples of `Song` and `Clip`
+are int16 and stay on disk until a window of them is read.
 """
 
 import json
@@ -117,7 +117,7 @@ def load_corpus(
 
 
 def _nothing_in(folders: Sequence[Path], licences: Sequence[str], skipped: Sequence[str]) -> str:
-    """Say what stands where a corpus was looked for."""
+    """Return the error message for folders without usable audio."""
     if skipped:
         return f"nothing to train on; {len(skipped)} damaged, the first: {skipped[0]}"
     where = ", ".join(map(str, folders))
@@ -216,9 +216,9 @@ def families(songs: Sequence[Song]) -> tuple[str, ...]:
 
 
 def song_weights(songs: Sequence[Song], real: float) -> np.ndarray:
-    """Probability of each song: by length and by how many families can be asked for.
+    """Return the probability of each song, proportional to its length and number of families.
 
-    Real songs get their share of it, rendered ones the rest.
+    The probabilities of real songs sum to `real`, where there are rendered songs too.
     """
     known = [len({p for p in song.parents.values() if p in STEMS}) for song in songs]
     weights = np.array([song.samples for song in songs], dtype=float) * np.array(known, dtype=float)

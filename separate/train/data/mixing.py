@@ -1,12 +1,10 @@
 """On-the-fly mixing: windows of stems and clips -> mixtures, queries, targets.
 
-In: a `Corpus`. Out: `Batch` of complex spectra on the training device. Every example is drawn from
-its own seed (run seed, example number), so a run can be resumed, or spread over processes, and sees
-the same examples.
+A `Mixer` draws a `Batch` of complex spectra from a `Corpus`. Each example has its own seed (run
+seed, example index), so a resumed or distributed run draws the same examples.
 
-The processor only draws: reading, mixing and transforms happen on the training device, for all
-sources of a batch at once.
-Gains, equalisation and panning act on spectra, where they are one multiplication.
+The CPU only draws random numbers: reading, mixing and transforms run on the training device, for
+all sources of a batch at once. Gains, equalisation and panning multiply spectra.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +58,7 @@ class MixConfig:
     speed: float = 0.06  # largest change of speed and pitch, +-, of half the sources
     drop: float = 0.1  # probability that a family is left out of a song
     voices: bool = False  # ask for voices too; of songs for all of them where queries are over 4
-    joined: float = 0.0  # probability that a query asks for two labels, captions joined
+    joined: float = 0.0  # probability that a query has two labels, captions joined
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class _Example:
     audio: list[Tensor]  # of the sources, each (2, samples)
     gains: np.ndarray  # float32 (sources, 2, 1, freq)
     labels: tuple[str, ...]  # of the queries
-    wanted: list[list[int]]  # the sources that each query asks for
+    wanted: list[list[int]]  # the sources of each query's target
 
 
 class Mixer:
@@ -109,8 +107,8 @@ class Mixer:
             corpus: Songs and clips.
             config: How examples are made.
             seed: Of all examples.
-            wider: For a label the wider labels that it also answers to, between it and its family:
-                "guitar" for "electric_guitar".
+            wider: For each label, the wider labels between it and its family, which are queries for
+                it too: "guitar" for "electric_guitar".
             device: Where examples are mixed and transformed.
         """
         self.wider = wider or {}
@@ -118,7 +116,7 @@ class Mixer:
         self.config = config
         self.seed = seed
         self.device = torch.device(device)
-        self.memory = AudioCache(self.device)
+        self.audio_cache = AudioCache(self.device)
         self.stft = StftConfig()
         self.samples = self.stft.samples(config.frames)
         self.song_weights = song_weights(corpus.songs, config.real)
@@ -129,7 +127,7 @@ class Mixer:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Build the examples of some global indices, on the mixer's device."""
-        examples = [self._example(number) for number in indices]
+        examples = [self._example(index) for index in indices]
         gains = torch.from_numpy(np.concatenate([example.gains for example in examples]))
         audio = torch.stack([source for example in examples for source in example.audio])
         spectra = stft(audio, self.stft).transpose(-1, -2) * gains.to(self.device)
@@ -153,7 +151,7 @@ class Mixer:
             [source.audio.flip(0) if swapped else source.audio for source in sources],
             gains[:, ::-1] if swapped else gains,
             labels,
-            [[i for i, s in enumerate(sources) if self._answers(s, label)] for label in labels],
+            [[i for i, s in enumerate(sources) if self._is_target(s, label)] for label in labels],
         )
 
     def sources(self, rng: np.random.Generator) -> list[Source]:
@@ -178,7 +176,7 @@ class Mixer:
         return sources
 
     def _on_background(self, rng: np.random.Generator) -> list[Source]:
-        """Choose a real recording and stems that it lacks; nothing where none is asked for."""
+        """Draw a real recording and stems that it lacks; an empty list for other examples."""
         config, mined = self.config, self.backgrounds
         if not (config.background and mined.windows and rng.random() < config.background):
             return []
@@ -234,7 +232,7 @@ class Mixer:
         position = int(rng.integers(0, length // 4))
         while position < length:
             clip = items[rng.integers(len(items))].audio
-            piece = self.memory.read(clip, 0, length - position)
+            piece = self.audio_cache.read(clip, 0, length - position)
             audio[:, position : position + piece.shape[1]] += piece
             position += int(piece.shape[1] * rng.uniform(0.6, 1.5)) + 1
         audio = self._stretched(audio)
@@ -249,7 +247,7 @@ class Mixer:
 
     def read(self, stem: np.ndarray, start: int, length: int) -> Tensor:
         """Read a stretch `(2, samples)` and bring it to the window's length."""
-        window = self.memory.read(stem, start, start + length)
+        window = self.audio_cache.read(stem, start, start + length)
         if window.shape[1] < length:
             window = torch.nn.functional.pad(window, (0, length - window.shape[1]))
         return self._stretched(window)
@@ -284,10 +282,10 @@ class Mixer:
         return gains.astype(np.float32)[:, :, None, :]
 
     def _queries(self, rng: np.random.Generator, sources: Sequence[Source]) -> tuple[str, ...]:
-        """Choose what to ask for among what sounds."""
+        """Draw the queries from the labels of the sources."""
         config = self.config
         askable = [s for s in sources if s.parent != "rest"]
-        if not config.voices:  # the open net knows them: spend the time on the others
+        if not config.voices:  # the pretrained voice net masks them
             askable = [s for s in askable if s.parent != "vocals"] or askable
         families = sorted({s.parent for s in askable})
         fine = sorted(
@@ -319,8 +317,8 @@ class Mixer:
                 chosen.append(str(pool.pop()) if pool else str(rng.choice(chosen or families)))
         return tuple(chosen)
 
-    def _answers(self, source: Source, query: str) -> bool:
-        """Whether a source belongs to what a query asks for."""
+    def _is_target(self, source: Source, query: str) -> bool:
+        """Return whether a source belongs to a query's target."""
         names = (source.label, source.parent, *self.wider.get(source.label, ()))
         return any(part in names for part in query.split(JOINED))
 

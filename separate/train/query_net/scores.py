@@ -1,7 +1,4 @@
-"""How good a query net is: held-out phrases near their stem, held-out sounds near their label.
-
-Comes in: a text tower; an audio tower with analysed sounds. Goes out: numbers for its card.
-"""
+"""Scores of a query net for its card: held-out phrases by stem, held-out sounds by label."""
 
 import torch
 from torch import Tensor
@@ -116,8 +113,8 @@ def audio_scores(tower: AudioTower, text: TextTower, table: SoundTable) -> dict[
         of the three likeliest classes.
     """
     rows = table.held_out.nonzero().squeeze(1).tolist()
-    heard = [_hear(tower, table, row) for row in rows]
-    vectors, logits = (torch.cat([pair[side] for pair in heard]) for side in (0, 1))
+    embedded_sounds = [_embed(tower, table, row) for row in rows]
+    vectors, logits = (torch.cat([pair[side] for pair in embedded_sounds]) for side in (0, 1))
     names = list(vocabulary.labels())
     own = [table.labels[row] for row in rows]
     sources = [table.sources[row] for row in rows]
@@ -145,7 +142,7 @@ def audio_scores(tower: AudioTower, text: TextTower, table: SoundTable) -> dict[
     }
 
 
-def _hear(tower: AudioTower, table: SoundTable, row: int) -> tuple[Tensor, Tensor]:
+def _embed(tower: AudioTower, table: SoundTable, row: int) -> tuple[Tensor, Tensor]:
     """Vector `(1, dim)` and logits `(1, classes)` of one sound, silence after a short one."""
     frames = max(int(table.frames[row]), tower.least_frames)
     features = tower.pooled(table.mels[row : row + 1, :, :frames].float())

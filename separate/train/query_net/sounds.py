@@ -1,7 +1,7 @@
-"""The sounds that the audio tower learns from: windows of 4 s with a label of ours.
+"""The sounds that the audio tower is trained on: windows of 4 s with a label of the vocabulary.
 
-Comes in: folders of recordings and of Debian's sample packages. Goes out: mono windows at 32 kHz,
-each with label, source and split. Every source that is trained on is `free` or `sharealike`.
+Folders of recordings and of Debian's sample packages give mono windows at 32 kHz, each with label,
+source and split. Every source that is trained on is `free` or `sharealike`.
 """
 
 import json

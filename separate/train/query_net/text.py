@@ -1,12 +1,11 @@
 """Training of the text tower: first MiniLM's meaning of phrases, then the joint space.
 
-Comes in: the teacher and phrases of `query_phrases`. Goes out: a `TextTower` with int8 table, and
-its scores on held-out phrases.
+The teacher's vectors and the phrases of `phrases.py` train a `TextTower` with an int8 table.
 
 The joint space is shaped by a tree: each label gets a vector (children near their parents, siblings
-nearer than strangers), to which its captions are drawn. Phrases without a label are drawn to the
-labels that the teacher finds near, and otherwise keep the teacher's geometry, so that words which
-no caption holds fall where their neighbours are.
+nearer than unrelated labels), the target of its captions. The targets of phrases without a label
+are the labels that are near by the teacher; else they keep the teacher's geometry, so that words of
+no caption lie near their neighbours.
 """
 
 import logging

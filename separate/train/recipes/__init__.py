@@ -1,1 +1,1 @@
-"""What is learned from what: one module a recipe."""
+"""Training recipes: one module each."""

@@ -4,8 +4,8 @@ In: a corpus of clips and a tagger. Out: pairs of anchors, mixed, and the loss o
 
 Source: Q. Kong et al., "Universal Source Separation with Weakly Labelled Data", 2023. The tagger
 finds the two seconds of a clip where its class is most active; two such anchors of different
-classes are mixed at equal energy; one is asked for by the tagger's vector of the clean anchor, or
-by the class's name. Classes are drawn evenly. The loss is L1 on the waveform.
+classes are mixed at equal energy; the query of one is the tagger's vector of the clean anchor, or
+the class's name. Classes are drawn evenly. The loss is L1 on the waveform.
 
 Where this deviates from the paper: the network is our own (a mask on the mixture's phase, stereo at
 44.1 kHz); activity is the tagger's likelihood of two-second windows, half a second apart, in place
@@ -42,13 +42,13 @@ CONDITIONS = ("tags", "name")
 _EXAMPLE = 2  # keeps the draws of these examples apart from those of other mixers
 _TAGGER_RATE = 32_000  # Hz
 _WINDOW_SECONDS, _HOP_SECONDS = 2.0, 0.5
-_MOST_WINDOWS = 240  # of a clip that are listened to: two minutes
+_MOST_WINDOWS = 240  # of a clip that are tagged: two minutes
 _RATIO = (0.02, 50.0)  # of energies, USS's bounds of the gain
 
 
 @dataclass(frozen=True)
 class AnchorConfig:
-    """How examples are made and asked for."""
+    """How examples are drawn and which query they get."""
 
     frames: int = 128  # STFT frames an example, a multiple of 64
     channels: int = 2  # 1: mixed down to mono
@@ -59,7 +59,7 @@ class AnchorConfig:
 
 @dataclass(frozen=True)
 class AnchorBatch:
-    """Pairs of anchors; the first of each is asked for."""
+    """Pairs of anchors; the first of each is the target."""
 
     mixture: Tensor  # (batch, channels, samples)
     target: Tensor  # (batch, channels, samples)
@@ -73,20 +73,20 @@ class Miner:
         self,
         tagger: Tagger,
         classes: Mapping[str, str] | None = None,
-        memory: Path | None = None,
+        cache: Path | None = None,
     ) -> None:
-        """Take a tagger.
+        """Keep a tagger.
 
         Args:
-            tagger: Loaded.
+            tagger: A loaded tagger.
             classes: The AudioSet class of a label, where it is not the one nearest by its words.
-            memory: File of what was found with this tagger, which later runs read: a line a clip.
+            cache: File of the anchors that this tagger found, a line a clip; later runs read it.
         """
         self.tagger = tagger
         self._classes = classes or {}
         self._found: dict[tuple[str, int], int] = {}
-        self._memory = memory
-        self._known = _remembered(memory)  # by class and content
+        self._cache = cache
+        self._known = _read_cache(cache)  # by class and content
 
     def row(self, label: str) -> int:
         """Return the row of a label's AudioSet class."""
@@ -101,24 +101,24 @@ class Miner:
             audio: int16 `(samples, 2)`.
 
         Raises:
-            OutputError: The memory cannot be written.
+            OutputError: The cache cannot be written.
         """
         if (label, index) not in self._found:
             content = self.row(label), zlib.crc32(audio.tobytes())
             if content not in self._known:
                 self._known[content] = self._search(label, audio)
-                self._remember(content)
+                self._add_to_cache(content)
             self._found[label, index] = self._known[content]
         return self._found[label, index]
 
-    def _remember(self, content: tuple[int, int]) -> None:
-        if self._memory is None:
+    def _add_to_cache(self, content: tuple[int, int]) -> None:
+        if self._cache is None:
             return
         try:
-            with self._memory.open("a") as file:
+            with self._cache.open("a") as file:
                 file.write(f"{content[0]} {content[1]} {self._known[content]}\n")
         except OSError as error:
-            raise OutputError(f"{self._memory}: cannot be written ({error.strerror})") from error
+            raise OutputError(f"{self._cache}: cannot be written ({error.strerror})") from error
 
     @torch.no_grad()
     def _search(self, label: str, audio: np.ndarray) -> int:
@@ -126,8 +126,10 @@ class Miner:
         starts = list(range(0, max(1, len(audio) - window + 1), hop))[:_MOST_WINDOWS]
         if len(starts) == 1:
             return min(len(audio), window) // 2
-        heard = [self.likelihoods(audio[s : s + window].T / np.float32(32768)) for s in starts]
-        activity = [float(row[self.row(label)]) for row in heard]
+        likelihoods = [
+            self.likelihoods(audio[s : s + window].T / np.float32(32768)) for s in starts
+        ]
+        activity = [float(row[self.row(label)]) for row in likelihoods]
         return starts[int(np.argmax(activity))] + window // 2
 
     @torch.no_grad()
@@ -138,11 +140,11 @@ class Miner:
         return self.tagger.likelihoods(at_rate)[0].cpu()
 
 
-def _remembered(memory: Path | None) -> dict[tuple[int, int], int]:
-    """Read what was found: class, checksum and middle a line; a line that was cut off is left."""
-    if memory is None or not memory.is_file():
+def _read_cache(path: Path | None) -> dict[tuple[int, int], int]:
+    """Read class, checksum and middle of each line; an incomplete last line is ignored."""
+    if path is None or not path.is_file():
         return {}
-    whole = re.findall(r"^(\d+) (\d+) (\d+)\n", memory.read_text(), re.MULTILINE)
+    whole = re.findall(r"^(\d+) (\d+) (\d+)\n", path.read_text(), re.MULTILINE)
     return {(int(row), int(checksum)): int(middle) for row, checksum, middle in whole}
 
 
@@ -258,5 +260,5 @@ class Anchors:
 
 
 def class_mean(likelihoods: Tensor) -> Tensor:
-    """Return the mean of the classes' name vectors, the likelier the heavier: `(dim,)`."""
+    """Return the mean of the classes' name vectors, weighted by squared likelihood: `(dim,)`."""
     return functional.normalize(likelihoods.square() @ class_vectors(), dim=-1)

@@ -1,7 +1,7 @@
-"""The recipe `ibm`: a CNN learns which bins are the voice's.
+"""The recipe `ibm`: a CNN is trained on the ideal binary mask of the voice.
 
-In: songs with vocals and all else. Out: the cross-entropy of the network with the ideal binary mask
-of mixtures made of them.
+The loss is the cross-entropy of the network's mask with the ideal one, on mixtures of vocals and
+backing.
 
 Source: see `separate.models.ibm_cnn`. The network is first trained as an autoencoder of the voice's
 bins, by examples up to a number, then on the mask. Where this deviates: voices and backings of
@@ -115,7 +115,7 @@ class Ibm:
         self.device = torch.device(device)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return all parameters, at one rate."""
+        """Return all parameters, with one learning rate."""
         return [{"params": list(self.model.parameters()), "lr_scale": 1.0}]
 
     def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
@@ -124,8 +124,8 @@ class Ibm:
         voice, rest = (compute_magnitude(spectra[:, i]) for i in range(2))
         mixture, mask = compute_magnitude(spectra.sum(1)), ideal_binary_mask(voice, rest)
         if indices[0] < self.mixer.config.autoencoder_examples:
-            heard = mask * mixture
-            loss = functional.mse_loss(self.model.logits(heard), patches(compressed(heard)))
+            masked = mask * mixture
+            loss = functional.mse_loss(self.model.logits(masked), patches(compressed(masked)))
             return loss, {"autoencoder": float(loss.detach())}
         loss = ibm_loss(self.model.logits(mixture), patches(mask))
         return loss, {"loss": float(loss.detach())}

@@ -141,7 +141,7 @@ class Variation:
 
 
 class AugmentedScorer:
-    """Augments sounds by random level, filter and noise, then asks another scorer.
+    """Augments sounds by random level, filter and noise, then calls another scorer.
 
     Masks thus cannot raise the score by details that the augmentation destroys.
     """

@@ -1,7 +1,6 @@
-"""The small separator of experiments: trained from random weights by any of the mixture recipes.
+"""The small separator of experiments, trained from random weights by the mixture recipes.
 
-In: clips by label. Out: a separator of mono audio by label. It is no model for users: those come
-from `separate.train.runs`.
+It separates mono audio by label. Models for users are trained by `separate.train.runs`.
 """
 
 import tempfile
@@ -40,7 +39,7 @@ Evaluate = Callable[["SmallSeparator"], dict[str, float]]
 
 @dataclass(frozen=True)
 class MixtureArm:
-    """What sets an arm that learns from mixtures apart."""
+    """Settings of an arm that is trained on mixtures."""
 
     losses: WeakConfig
     late: bool = False  # the contrast counts from half of the steps on
@@ -61,7 +60,7 @@ MIXTURE_ARMS = {
     "supervised": MixtureArm(RECIPES["mix-and-separate"]),
     "semi": MixtureArm(RECIPES["semi"]),
 }
-# Trained on pairs of stretches: where the tagger finds them in padded clips, anywhere in those, and
+# Trained on pairs of excerpts: where the tagger finds them in padded clips, anywhere in those, and
 # anywhere in the clips as they are.
 ANCHOR_ARMS = ("anchors", "random-crops", "clean-crops")
 PADDED_ARMS = ("anchors", "random-crops")
@@ -139,8 +138,8 @@ def train_arm(
         return evaluate(SmallSeparator(model, phrases)) if config.evaluate_steps else {}
 
     if config.arm in ANCHOR_ARMS:
-        memory = None if run is None else run.parent / f"anchors-{Path(scorer).stem}.txt"
-        miner = Miner(open_tagger(scorer), classes, memory)
+        cache = None if run is None else run.parent / f"anchors-{Path(scorer).stem}.txt"
+        miner = Miner(open_tagger(scorer), classes, cache)
         recipe: Recipe = _anchors(config, TrainableSmallUNet(net), phrases, clips, miner, curve)
     else:
         recipe = _mixtures(config, TrainableSmallUNet(net), phrases, clips, scorer, classes, curve)
@@ -205,12 +204,12 @@ def _scorer(arm: MixtureArm, name: str, classes: Mapping[str, str]) -> Scorer:
     return scorer if arm.variation is None else AugmentedScorer(scorer, arm.variation)
 
 
-def _corpus(clips: Mapping[str, Sequence[np.ndarray]], share: float = 1.0) -> Corpus:
-    """Take the first share of each label's clips, at least one."""
+def _corpus(clips: Mapping[str, Sequence[np.ndarray]], part: float = 1.0) -> Corpus:
+    """Keep the first part of each label's clips, at least one clip."""
     return Corpus(
         (),
         {
-            label: tuple(Clip(audio) for audio in rows[: max(1, round(share * len(rows)))])
+            label: tuple(Clip(audio) for audio in rows[: max(1, round(part * len(rows)))])
             for label, rows in clips.items()
         },
     )

@@ -1,7 +1,4 @@
-"""The supervised recipe: mix sources, ask for some of them, compare with the truth.
-
-In: example indices. Out: the loss of a conditioned network on them.
-"""
+"""The recipe `supervised`: mix sources, separate some of them, compare with the true stems."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -35,8 +32,8 @@ class SupervisedConfig:
 
     entropy_weight: float = 1.0  # of the cross-entropy with the best mask
     correlation_weight: float = 0.3  # of the scale-invariant SDR loss (in bel)
-    shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other, shared out
-    doubts: bool = False  # share out by doubted masks, as in use: what is learned is not undone
+    shared_weight: float = 1.0  # of the SDR loss (in bel) of drums, bass, other after normalisation
+    doubts: bool = False  # normalise doubted masks, as `--stems` does
     taught_weight: float = 2.0  # of the cross-entropy with a teacher's mask, where there is one
     query_noise: float = 0.03  # standard deviation of noise on each coordinate of a query vector
 
@@ -64,8 +61,8 @@ class Supervised:
             phrases: Query vectors `(phrases, dim)` by label.
             config: Weights.
             evaluate: Scores a model on development songs.
-            teacher: A trained network whose masks are learned beside the truth, of the queries
-                that it answers.
+            teacher: A trained network whose masks are a second target (distillation), for the
+                queries that it masks.
         """
         self.device = mixer.device  # where to train
         self.net, self.model = net, net.model.to(self.device)
@@ -86,13 +83,13 @@ class Supervised:
         batch = self.mixer.batch(indices)
         queries = self._vectors(indices, batch.labels)
         magnitude = compute_magnitude(batch.mixture)
-        heard = self.net.encode(magnitude)
+        features = self.net.encode(magnitude)
         count = queries.shape[1]
-        logits = [self.net.decode(heard, queries[:, i]) for i in range(count)]
+        logits = [self.net.decode(features, queries[:, i]) for i in range(count)]
         pairs = [products(batch.mixture, batch.targets[:, i], bands=True) for i in range(count)]
         alone = torch.stack([self._query_loss(*pair) for pair in zip(logits, pairs, strict=True)])
         loss = alone.mean()
-        voice = self.net.voice(heard)
+        voice = self.net.voice(features)
         if voice is not None:
             shared = self._shared_loss(logits, pairs, to_bands(voice), batch.shared)
             loss = loss + self.config.shared_weight * mean_over_all(shared)
@@ -106,21 +103,21 @@ class Supervised:
     def _taught_loss(
         self, logits: Sequence[Tensor], pairs: Sequence[Products], magnitude: Tensor, query: Tensor
     ) -> Tensor:
-        """Cross-entropy with the teacher's masks, over that of the teacher's with themselves.
+        """Return the distillation loss: cross-entropy with the teacher's masks minus their entropy.
 
-        Soft masks tell more about an example than its truth does (Hinton et al., 2015).
+        Source: G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
         """
         assert self.teacher is not None
         with torch.no_grad():
-            heard = self.teacher.encode(magnitude)
+            features = self.teacher.encode(magnitude)
         losses = [magnitude.new_zeros(())]
         for i, (own, pair) in enumerate(zip(logits, pairs, strict=True)):
             rows = self.teacher.expert_weight(query[:, i]) > 0.5
             if not rows.any():
                 continue
             with torch.no_grad():
-                mask = self.teacher.decode(heard, query[:, i])[rows].sigmoid()
-            power = pair.power[rows]  # the teacher's mask as if it were the best one
+                mask = self.teacher.decode(features, query[:, i])[rows].sigmoid()
+            power = pair.power[rows]  # the teacher's mask replaces the ideal one
             wanted = Products(power, power * mask, pair.wanted[rows])
             least = mask_entropy_loss(mask.logit(_EPS), wanted)
             losses.append((mask_entropy_loss(own[rows], wanted) - least) * rows.float().mean())
@@ -129,12 +126,12 @@ class Supervised:
     def _shared_loss(
         self, logits: Sequence[Tensor], pairs: Sequence[Products], voice: Tensor, rows: Tensor
     ) -> Tensor:
-        """SDR loss of drums, bass and other as `--stems` shares the mixture out among the four.
+        """Return the SDR loss of drums, bass and other, normalised with the voice to sum to 1.
 
-        A share cannot be raised by making all masks small, the trap of the first steps.
+        Without normalisation the first steps make all masks small.
 
         Returns:
-            One for each of the rows `(rows,)`.
+            The loss of each row `(rows,)`.
         """
         if not bool(rows.any()):
             return voice.new_zeros(0)
@@ -142,10 +139,10 @@ class Supervised:
         if self.config.doubts:
             masks = sharpened([mask.clamp_min(_EPS) for mask in masks], _SURE)
         music = torch.stack(masks)
-        shares = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
+        normalised = music * (1 - voice[rows]) / (music.sum(0) + _EPS)
         losses = [
-            masked_sdr_loss(share, Products(*(part[rows] for part in astuple(pair))))
-            for share, pair in zip(shares, pairs, strict=False)
+            masked_sdr_loss(mask, Products(*(part[rows] for part in astuple(pair))))
+            for mask, pair in zip(normalised, pairs, strict=False)
         ]
         return torch.stack(losses).mean().expand(int(rows.sum()))
 
@@ -155,7 +152,7 @@ class Supervised:
         return loss + config.correlation_weight * masked_correlation_loss(logits.sigmoid(), product)
 
     def _vectors(self, indices: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
-        """Draw a phrase for each query; a little noise makes neighbours mean the same."""
+        """Draw a phrase for each query and add noise to its vector."""
         rows = [
             draw_wording(self.phrases[label], (number, place), self.config.query_noise)
             for number, row in zip(indices, labels, strict=True)

@@ -1,7 +1,5 @@
 """The recipes `unsupervised`, `weak` and `semi`: separation learned from mixtures.
 
-In: example indices. Out: the loss of a network on them.
-
 Source: T. Mahmud et al., "Weakly-supervised Audio Separation via Bi-modal Semantic Similarity",
 ICLR 2024. The paper's total is 5 L_unsup + 5 L_crl + 0.5 L_cnt (`PAPER`); `semi` adds the
 supervised mix-and-separate loss on single sources, at the weight of L_unsup, of which it is the
@@ -19,9 +17,9 @@ Where this deviates from the paper:
 - The contrastive loss is off unless its weight is set: it lowered the score at every weight that
   was tried, because gradients through a small tagger find masks that raise its logits and spoil
   the sound.
-- Queries are said in all wordings of the vocabulary, the paper's prompts among them.
+- Queries are drawn from all wordings of the vocabulary, the paper's prompts among them.
 - The scorer is the project's own query net at temperature 0.07 unless CLAP is asked for. A
-  tagger's logits are centred by what it hears in mixtures, which asks for no labels.
+  tagger's logits are centred by their mean over mixtures, which needs no labels.
 - The contrast is over the phrases of all N mixtures, of all examples and processes: the sources of
   the other mixture, which lie under the same mask, are the negatives that matter most.
 - The mixtures of an example share no label of clips, where there are enough: one query for two
@@ -65,7 +63,7 @@ class WeakConfig:
     unsupervised_weight: float = 5.0  # of L_unsup
     consistency_weight: float = 5.0  # of L_crl
     contrastive_weight: float = 0.0  # of L_cnt; the paper's is 0.5
-    contrastive_after: int = 0  # number of the first example that it counts for
+    contrastive_after: int = 0  # index of the first example that it is computed for
     supervised_weight: float = 0.0  # of mix-and-separate on single sources
     weighting: Weighting = "mixture"  # of L_crl's bins; "part" is the paper's
     query_noise: float = 0.0  # standard deviation of noise on each coordinate of a query vector
@@ -107,7 +105,7 @@ class Weak:
             config: Weights; None: those of the name.
             mixer: Makes mixtures of mixtures; needed where one of their losses counts.
             singles: Makes mixtures of single sources, for the supervised loss.
-            scorer: Hears the estimates, for the contrastive loss.
+            scorer: Scores the estimates, for the contrastive loss.
             evaluate: Scores a model.
             device: Where to train.
 
@@ -194,7 +192,7 @@ class Weak:
         return torch.stack(rows, dim=1)
 
     def _contrasts(self, indices: Sequence[int]) -> bool:
-        """Whether the contrastive loss counts yet: all processes must decide alike."""
+        """Return whether the contrastive loss is active; all processes must decide alike."""
         late = indices[0] >= self.config.contrastive_after
         return bool(agreed([late], self.device)[0])
 
