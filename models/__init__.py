@@ -1,1 +1,1 @@
-"""Numbers in, numbers out: networks, transforms, losses, checkpoints with their cards."""
+"""Networks, transforms, losses, and checkpoints with their cards: tensors in, tensors out."""

@@ -1,6 +1,6 @@
-"""Sound to unit vectors: a small separable CNN on a log-mel spectrogram, taught by EfficientAT.
+"""Sound to unit vectors: a separable CNN on a log-mel spectrogram, distilled from EfficientAT.
 
-Comes in: mono waveform `(batch, time)` at any sample rate. Goes out: `(batch, dim)` of unit length,
+In: mono waveform `(batch, time)` at any sample rate. Out: `(batch, dim)` of unit length,
 differentiable with regard to the waveform (the weak training loss goes through it).
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FLOOR = 1e-5  # 50 dB below the mean mel energy: what lies lower is not heard
+FLOOR = 1e-5  # 50 dB below the mean mel energy: lower energies are raised to it
 _SILENCE = 1e-4  # mean mel energy of near silence (about -90 dB): it is not raised to full level
 
 
@@ -22,7 +22,7 @@ class AudioTowerConfig:
     sample_rate: int = 32_000  # Hz; other rates are resampled to it
     n_fft: int = 1024  # samples
     hop_length: int = 512  # samples between spectra
-    joined: int = 2  # spectra whose mean energy makes a frame: halves the cost, hears every sample
+    joined: int = 2  # spectra whose mean energy makes a frame: halves the cost, uses every sample
     mels: int = 64  # bands
     lowest_hz: float = 30.0
     highest_hz: float = 15_000.0

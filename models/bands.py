@@ -1,7 +1,7 @@
-"""Frequency bands: fine below, wide above, so that a network sees the whole range at half the cost.
+"""Frequency bands, narrow below and wide above: the whole range at half the cost for a network.
 
 In: anything over the bins of a 4096-point transform `(..., 2049)`. Out: the same over 512 bands
-`(..., 512)`, and masks the way back. A bass needs every bin; a cymbal does not.
+`(..., 512)`, and masks the way back. A bass needs the resolution of single bins, a cymbal does not.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""The root of the error family; comes in: a message of one line; goes out: an exception."""
+"""The root of the error family."""
 
 
 class SeparateError(Exception):

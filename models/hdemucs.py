@@ -1,6 +1,6 @@
 """Hybrid Demucs: torchaudio's network, and the reader of its published weights.
 
-Comes in: waveforms `(batch, 2, time)` at 44.1 kHz. Goes out: `(batch, stems, 2, time)`.
+In: waveforms `(batch, 2, time)` at 44.1 kHz. Out: `(batch, stems, 2, time)`.
 
 Source: A. Defossez, "Hybrid Spectrogram and Waveform Source Separation", MDX workshop 2021; the
 network is `torchaudio.models.HDemucs`, the weights those of its bundles HDEMUCS_HIGH_MUSDB and

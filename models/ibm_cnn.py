@@ -1,4 +1,4 @@
-"""A CNN that says which bins of a spectrogram are a voice's: trained on the ideal binary mask.
+"""A CNN that estimates which bins of a spectrogram are a voice's, by the ideal binary mask.
 
 In: magnitudes `(batch, frames, 2049)` of mono audio at 22,050 Hz (window 1024, FFT 4096, hop 256).
 Out: for each bin the likelihood that the voice is louder there than all else.
@@ -6,10 +6,10 @@ Out: for each bin the likelihood that the voice is louder there than all else.
 Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing voice separation
 using a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
 Computing and Applications, 2018. Where this deviates: magnitudes enter compressed, so that level
-matters less; what the convolutions find in a frame is brought to one level before the dense layers,
-which learn faster so; where nothing sounds the mask is 0; and the four convolutions hear the
-frames beside the patch where the paper's hear zeros, so that they are the same for all patches and
-are computed once a frame, not nine times.
+matters less; a frame's features are normalised before the dense layers, which then train faster;
+where the sources are silent the mask is 0; and the four convolutions take the frames beside the
+patch where the paper's take zeros, so that their outputs are the same for all patches and are
+computed once a frame, not nine times.
 """
 
 import math
@@ -25,14 +25,14 @@ from separate.models.stft import StftConfig
 SAMPLE_RATE = 22_050  # Hz
 STFT = StftConfig(n_fft=4096, hop_length=256, win_length=1024)
 STEMS = ("vocals", "accompaniment")
-PATCH = 9  # frames that are judged together
+PATCH = 9  # frames that are classified together
 TRAIN_HOP = 8  # frames from patch to patch in training; 1 in use
 _KERNEL = (3, 12)  # frames, bins
 _POOL = 12  # bins
-_CONTEXT = 4  # frames that the four convolutions hear on either side
+_CONTEXT = 4  # frames that the four convolutions take on either side
 _LOUD = 0.1  # magnitude from which compression sets in
 _MEAN, _SPREAD = 1.5, 1.5  # of compressed magnitudes of music, about
-_SILENCE = 1e-3  # magnitude below which a bin holds nothing: 108 dB below a full-scale tone
+_SILENCE = 1e-3  # magnitude below which a bin counts as silent: 108 dB below a full-scale tone
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class IbmCnn(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def features(self, magnitude: Tensor) -> Tensor:
-        """Map `(batch, frames, 2049)` to what is shared by all patches.
+        """Map `(batch, frames, 2049)` to the features that all patches share.
 
         Returns:
             `(batch, frames - 8, n)`: four frames at either end are context alone.
@@ -77,7 +77,7 @@ class IbmCnn(nn.Module):
         return functional.layer_norm(found, found.shape[-1:])
 
     def logits(self, magnitude: Tensor) -> Tensor:
-        """Judge every eighth patch whole, for training.
+        """Return the logits of every eighth patch, for training.
 
         Args:
             magnitude: `(batch, frames, 2049)`; 4 frames at either end are context alone.
@@ -107,12 +107,12 @@ class IbmCnn(nn.Module):
 
 
 def compressed(magnitude: Tensor) -> Tensor:
-    """Bring magnitudes to the scale of loudness, around 0: what the network hears."""
+    """Bring magnitudes to the scale of loudness, around 0: the network's input."""
     return ((magnitude / _LOUD).log1p() - _MEAN) / _SPREAD
 
 
 def patches(frames: Tensor) -> Tensor:
-    """Cut what belongs to magnitudes `(batch, frames, n)` into the patches of `IbmCnn.logits`.
+    """Cut magnitudes or masks `(batch, frames, n)` into the patches of `IbmCnn.logits`.
 
     Returns:
         `(batch, patches, 9, n)`.
@@ -122,7 +122,7 @@ def patches(frames: Tensor) -> Tensor:
 
 
 def ideal_binary_mask(voice: Tensor, rest: Tensor) -> Tensor:
-    """Return 1 where the voice is louder than the rest and sounds at all, else 0."""
+    """Return 1 where the voice is louder than the rest and not silent, else 0."""
     return (voice > rest.clamp_min(_SILENCE)).to(voice.dtype)
 
 

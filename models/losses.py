@@ -1,4 +1,4 @@
-"""Losses of the mask models: numbers in, one differentiable number out."""
+"""Losses of the mask models; each is a differentiable scalar."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ _EPS = 1e-8
 
 
 _SDR_FRAMES = 43  # of 1,024 samples at 44.1 kHz: the second over which SDR is taken
-_SDR_FLOOR = 3e-3  # -25 dB of the mixture's power: what lies below is neither asked nor punished
+_SDR_FLOOR = 3e-3  # -25 dB of the mixture's power: errors below it do not count
 
 
 @dataclass(frozen=True)
 class Products:
-    """All that the error of a masked mixture depends on, real, each `(batch, channels, frames, n)`.
+    """Sufficient statistics of the error of a masked mixture, each `(batch, channels, frames, n)`.
 
     A mask m that is constant in a band has the error m^2 power - 2 m cross + wanted there.
     """
@@ -44,11 +44,11 @@ def products(mixture: Tensor, target: Tensor, *, bands: bool = False) -> Product
 
 
 def mask_entropy_loss(logits: Tensor, product: Products) -> Tensor:
-    """Cross-entropy between a mask and the best one, weighed by the mixture's magnitude.
+    """Cross-entropy between a mask and the best one, weighted by the mixture's magnitude.
 
     The best mask of a band is Re(X conj S) / |X|^2, held to 0..1. Unlike distances of spectra, the
-    gradient by the logit is mask minus best mask: it does not fade where a mask is sure and wrong,
-    so that a query whose mask has gone out at first comes back.
+    gradient by the logit is mask minus best mask: it does not vanish where a mask is
+    saturated and wrong, so that a query whose mask is near 0 at first can recover.
 
     Args:
         logits: Of the mask, `(batch, channels, frames, n)`.
@@ -56,7 +56,7 @@ def mask_entropy_loss(logits: Tensor, product: Products) -> Tensor:
 
     Returns:
         Scalar: the cross-entropy over its value for a mask of one half where the target is, so that
-        a source of few bins, a bass, counts.
+        a source of few bins, as a bass, counts as much as others.
     """
     best = (product.cross / (product.power + _EPS)).clamp(0, 1)
     weight = (product.power + _EPS).sqrt()
@@ -86,8 +86,8 @@ def masked_sdr_loss(mask: Tensor, product: Products) -> Tensor:
 def masked_correlation_loss(mask: Tensor, product: Products) -> Tensor:
     """Minus the scale-invariant SDR of the masked mixture over seconds, in bel.
 
-    Unlike the SDR it gains nothing from a mask that is small everywhere, the trap of the first
-    steps, and its gradient does not fade where the mask is small (Le Roux et al., 2019).
+    Unlike the SDR it does not improve with a mask that is small everywhere, a local optimum of the
+    first steps, and its gradient does not vanish where the mask is small (Le Roux et al., 2019).
 
     Args:
         mask: `(batch, channels, frames, n)`, 0..1.

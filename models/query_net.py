@@ -1,7 +1,7 @@
 """The embedded query net: text tower and audio tower over one space, and their file.
 
-Comes in: `<name>.safetensors` (float16, the text tower's table int8) with its card `<name>.json`.
-Goes out: a `QueryNet` in float32.
+In: `<name>.safetensors` (float16, the text tower's table int8) with its card `<name>.json`.
+Out: a `QueryNet` in float32.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class QueryNetConfig:
     """Sizes of both towers."""
 
     text: TextTowerConfig
-    audio: AudioTowerConfig | None = None  # None: a net that knows text only
+    audio: AudioTowerConfig | None = None  # None: a net for text only
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "QueryNetConfig":
@@ -58,7 +58,7 @@ def load_query_net(path: Path) -> tuple[QueryNet, dict[str, Any]]:
     """Load a query net strictly.
 
     Args:
-        path: The `.safetensors` file; its card stands beside it with the ending `.json`.
+        path: The `.safetensors` file; its card lies beside it with the ending `.json`.
 
     Returns:
         The net in evaluation mode, and its card.
@@ -87,7 +87,7 @@ def save_query_net(net: QueryNet, path: Path, card: Mapping[str, Any]) -> dict[s
     Args:
         net: The net.
         path: The `.safetensors` file to write; the card goes beside it.
-        card: What the net cannot tell: training data, licence, notices, seed, scores, limits.
+        card: All that is not in the net: training data, licence, notices, seed, scores, limits.
 
     Returns:
         The complete card.

@@ -1,7 +1,7 @@
 """Checkpoints with their cards: `<name>.safetensors` beside `<name>.json`.
 
 In: a name or a path. Out: a module with its weights, and its card. Listing reads only cards;
-loading is strict and executes nothing that stands in a file.
+loading is strict and executes nothing from a file.
 
 On disk a tensor may be float32, float16, or int8 with one float16 scale per row (stored
 as `<tensor>` and `<tensor>@scale`); in use all are float32.
@@ -44,7 +44,7 @@ _LARGE = 4096  # tensors of at least so many numbers are stored with reduced pre
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a set of weights."""
+    """The description of a set of weights."""
 
     name: str
     kind: str  # what `build` makes of its configuration: "query-unet", "spleeter" ...
@@ -81,7 +81,7 @@ def build(kind: str, config: dict[str, Any]) -> nn.Module:
             values.pop(key, None)
         return module(configuration(**values))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"a configuration that is none of {kind!r} ({error})") from error
+        raise CheckpointError(f"the configuration is not one of {kind!r} ({error})") from error
 
 
 def kind_of(module: nn.Module) -> str:
@@ -147,7 +147,7 @@ def read_card(path: Path) -> Card:
         return Card(**known)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path}: the model's card is missing; it stands beside it"
+            f"{path}: the model's card is missing; put it beside the weights"
         ) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a model card ({error})") from error
@@ -157,7 +157,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, Car
     """Build a model and load its weights, strictly.
 
     Args:
-        path: The `.safetensors` file; its card stands beside it.
+        path: The `.safetensors` file; its card lies beside it.
         device: Where the module goes.
 
     Returns:
@@ -180,7 +180,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, Car
 
 
 def _built_with(path: Path, config: dict[str, Any]) -> bool:
-    """Whether a file's note of its configuration, where it has one, is the card's."""
+    """Return whether the configuration noted in a file, where there is one, is the card's."""
     with safe_open(path, framework="pt") as file:
         note = file.metadata()
     try:

@@ -114,7 +114,7 @@ class Decoder(nn.Module):
 
 @dataclass(frozen=True)
 class SpleeterConfig:
-    """What tells the published models apart."""
+    """The differences between the published models."""
 
     stems: tuple[str, ...]  # instruments, in the checkpoint's order
     activation: str = "leaky_relu"  # "leaky_relu" down and "relu" up, or "elu" both ways

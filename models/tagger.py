@@ -1,6 +1,6 @@
 """AudioSet tagger: EfficientAT's MobileNetV3 (width 0.4) with its mel front end.
 
-Comes in: mono waveform `(batch, time)` at 32 kHz. Goes out: logits of the 527 AudioSet classes and
+In: mono waveform `(batch, time)` at 32 kHz. Out: logits of the 527 AudioSet classes and
 the pooled features (the embedding). Loads EfficientAT's own checkpoints, strictly.
 
 Source: F. Schmid, K. Koutini, G. Widmer, "Efficient Large-scale Audio Tagging via

@@ -1,7 +1,7 @@
 """Text to unit vectors: a static token table distilled from MiniLM, a weighted mean, a small MLP.
 
-Comes in: phrases. Goes out: `(n, dim)` vectors of unit length. There is no attention and no
-dependency but torch: a phrase costs a few table look-ups. The table (int8, one scale a row) and the
+In: phrases. Out: `(n, dim)` vectors of unit length. There is no attention and no
+dependency but torch: a phrase needs a few table look-ups. The table (int8, one scale a row) and the
 WordPiece vocabulary are both inside the state dict, so one safetensors file is the whole tower.
 
 Sources: W. Wang et al., "MiniLM: Deep Self-Attention Distillation", NeurIPS 2020 (the teacher);
@@ -23,12 +23,12 @@ _EPS = 1e-8
 
 @dataclass(frozen=True)
 class TextTowerConfig:
-    """Sizes; all are numbers of features, unless said."""
+    """Sizes; all are numbers of features, unless the comment differs."""
 
     tokens: int  # rows of the table
     vocabulary_bytes: int  # length of the vocabulary, UTF-8, one token a line
     table_dim: int = 160
-    context_dim: int = 192  # what a token and its neighbours say together: word order
+    context_dim: int = 192  # of a token with its neighbours: word order
     meaning_dim: int = 384  # MiniLM's space
     hidden_dim: int = 512
     dim: int = 128  # the joint space of text and audio

@@ -3,8 +3,8 @@
 In: the two files `<prefix>.index` and `<prefix>.data-00000-of-00001`. Out: arrays by variable name.
 
 The index is an uncompressed LevelDB table: a footer points to the index block, whose entries point
-to the data blocks; keys are prefix-compressed. Each value is a `BundleEntryProto` that says where
-in the data file a tensor's bytes lie. Nothing is executed.
+to the data blocks; keys are prefix-compressed. Each value is a `BundleEntryProto` with the
+place of a tensor's bytes in the data file. Nothing is executed.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""Checkpoints that others wrote with `torch.save`: tensors in, nothing is executed."""
+"""Reads checkpoints that others wrote with `torch.save`; nothing in them is executed."""
 
 import pickle
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def read_torch_file(path: str | Path, plain: Sequence[Any] = ()) -> Any:
 
     Args:
         path: The file.
-        plain: Types that may stand in it beside tensors, numbers and containers.
+        plain: Types that it may hold beside tensors, numbers and containers.
 
     Raises:
         CheckpointError: It is missing or damaged, or holds something else.

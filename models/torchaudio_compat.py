@@ -1,11 +1,9 @@
 """The one module that imports torchaudio; everything else imports it from here.
 
-Comes in: the installed torchaudio. Goes out: the name `torchaudio`, usable.
-
 torchaudio's wheel on PyPI is built for CUDA. With a CPU-only torch its compiled extension cannot
 be loaded and the import fails, although its Python code (filters, mel banks, resampling, models)
-works without. Only in that case a stand-in for `torchaudio._extension` says "not available" and
-the import is tried again; where torchaudio imports as it is, nothing is touched.
+works without. Only in that case `torchaudio._extension` is replaced by a module that reports the
+extension as not available, and the import is tried again.
 """
 
 import sys
@@ -20,7 +18,7 @@ _EXTENSION = "torchaudio._extension"
 
 
 def _needs_alignment(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace a function that needs the compiled extension by one that says so when called."""
+    """Replace a function that needs the compiled extension by one that raises when called."""
 
     def fail(*_args: Any, **_kwargs: Any) -> Any:
         raise RuntimeError(
@@ -47,7 +45,7 @@ def _import() -> ModuleType:
     try:
         return import_module("torchaudio")
     except OSError as error:
-        # Only the extension may be missing; any other failure is the user's to see.
+        # Only the extension may be missing; any other failure is raised.
         if "torchaudio" not in str(error):
             raise
     for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:

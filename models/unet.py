@@ -88,7 +88,7 @@ class LayerNorm(nn.GroupNorm):
 def _channels_first(x: Tensor) -> bool:
     """Return whether a level that is trained on a CPU is faster with channels first.
 
-    A few channels that stand last fill no vector of PyTorch's kernels.
+    A few channels in the last place fill no vector of PyTorch's kernels.
     """
     return x.shape[1] < _VECTOR and x.device.type == "cpu" and torch.is_grad_enabled()
 
@@ -110,8 +110,9 @@ class _Dense(nn.Module):
         if torch.is_grad_enabled() or x.device.type != "cpu":
             return x + self._change(normed)
         pairs = zip(x.split(_BLOCK_FRAMES, 2), normed.split(_BLOCK_FRAMES, 2), strict=True)
-        for part, seen in pairs:  # that fit a core's cache
-            seen.copy_(self._change(seen.transpose(1, 2).contiguous()).transpose(1, 2).add_(part))
+        for part, output in pairs:  # that fit a core's cache
+            change = self._change(output.transpose(1, 2).contiguous()).transpose(1, 2)
+            output.copy_(change.add_(part))
         return normed
 
     def _change(self, normed: Tensor) -> Tensor:
@@ -231,7 +232,7 @@ class UNet(nn.Module):
         """Map the last level to the logits of the mask e^2 / (e^2 + r^2).
 
         e and r are sigmoid estimates of target and rest. Where the net is sure of neither or of
-        both, the mask is one half, so that its gradient does not vanish while the net learns.
+        both, the mask is one half, so that its gradient does not vanish during training.
         """
         target, rest = self.head(x).float().chunk(2, dim=1)
         return 2 * (functional.logsigmoid(target) - functional.logsigmoid(rest))
@@ -246,7 +247,7 @@ class UNet(nn.Module):
 
 
 class SmallUNet(UNet):
-    """A `UNet` that stands alone: magnitudes in, masks out; quick to train from random weights."""
+    """A `UNet` by itself: magnitudes in, masks out; quick to train from random weights."""
 
     def __init__(self, config: UNetConfig | None = None) -> None:
         config = config or UNetConfig()

@@ -1,4 +1,4 @@
-"""Losses that need no isolated sources: from mixtures, their phrases, and similarities of the two.
+"""Losses without isolated sources: of mixtures, their phrases, and similarities of the two.
 
 In: masks, magnitudes, similarities. Out: one differentiable number.
 
@@ -57,7 +57,7 @@ def consistency_loss(
     loudness of the part, w_Sn. Then a leak of the other part costs nothing where S_n is silent, and
     half of both parts under every phrase has next to no loss. Weighed by the loudness of the whole
     mixture, w_X, as the mix-and-separate loss is, a leak costs as much as a gap. Then the sources
-    are determined, because a source stands beside other partners in other examples.
+    are determined, because a source has other partners in other examples.
 
     Args:
         masks: M_nk, `(batch, n, phrases, channels, frames, freq)`, 0..1.

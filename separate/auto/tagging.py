@@ -50,7 +50,7 @@ class ShippedTagger:
 
     def likelihoods(self, waveform: Tensor) -> Tensor:
         """See `Tagger`; the tower hears without level."""
-        likelihoods: Tensor = self._encoder.hear(waveform, _SAMPLE_RATE)[1]  # type: ignore[attr-defined]
+        likelihoods: Tensor = self._encoder.embed_and_tag(waveform, _SAMPLE_RATE)[1]  # type: ignore[attr-defined]
         return likelihoods
 
 

@@ -43,7 +43,7 @@ class PreparedQuery:
 
 
 class MaskModel(ABC):
-    """A model that masks the mixture's spectrum, at 44.1 kHz by STFT 4096/1024 unless it says."""
+    """A model that masks the mixture's spectrum, at 44.1 kHz by STFT 4096/1024 by default."""
 
     sample_rate = 44100
     stft = StftConfig()

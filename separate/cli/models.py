@@ -76,7 +76,9 @@ def print_models(json: bool = False) -> None:
         return
     rows = [_row(card) for card in cards]
     known = {card.name for card in cards}
-    rows.extend(_foreign_row(foreign) for name, foreign in PRETRAINED.items() if name not in known)
+    rows.extend(
+        _pretrained_row(weights) for name, weights in PRETRAINED.items() if name not in known
+    )
     print_table(("name", "parameters", "licence", "summary"), rows, numeric=False)
 
 
@@ -84,13 +86,13 @@ def _row(card: "Card") -> tuple[str, ...]:
     return card.name, f"{card.parameters / 1e6:.1f} M", card.licence, card.summary
 
 
-def _foreign_row(foreign: "PretrainedWeights") -> tuple[str, ...]:
+def _pretrained_row(weights: "PretrainedWeights") -> tuple[str, ...]:
     from separate.weights.store import target_of
 
     how = (
-        "Fetched" if target_of(foreign).is_file() else f"Fetch: separate models get {foreign.name}"
+        "Fetched" if target_of(weights).is_file() else f"Fetch: separate models get {weights.name}"
     )
-    return foreign.name, "-", foreign.licence, f"{foreign.summary}. {how}"
+    return weights.name, "-", weights.licence, f"{weights.summary}. {how}"
 
 
 def _card(name: str) -> "Card":

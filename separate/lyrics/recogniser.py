@@ -77,12 +77,12 @@ def _here(plain: str) -> Path | None:
     from separate.files import sha256_of
     from separate.weights.store import PRETRAINED, is_cached, target_of
 
-    foreign = PRETRAINED[PREFIX + plain]
-    if is_cached(foreign):
-        return target_of(foreign)
+    weights = PRETRAINED[PREFIX + plain]
+    if is_cached(weights):
+        return target_of(weights)
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     theirs = home / "whisper" / f"{plain}.pt"
-    if theirs.is_file() and sha256_of(theirs) == foreign.sha256:
+    if theirs.is_file() and sha256_of(theirs) == weights.sha256:
         return theirs
     return None
 

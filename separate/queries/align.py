@@ -1,11 +1,11 @@
-"""Alignment: another encoder's vectors brought into the space that a separator was trained with.
+"""Alignment: maps another encoder's vectors into the space that a separator was trained with.
 
-In: two encoders. Out: an encoder that embeds with the first and answers in the second's space.
+In: two encoders. Out: an encoder that embeds with the first into the second's space.
 
 Both embed the same phrases (our labels' captions and the names of AudioSet's ontology); a ridge
-regression maps one onto the other. Phrases that were held out tell how well, and a fit that is too
-poor is refused. The fit is kept in the user's cache under a fingerprint of both encoders and of the
-phrases; a cache that can't be written costs seconds, no more.
+regression maps one onto the other. It is scored on phrases that were held out, and a poor fit is
+refused. The fit is kept in the user's cache under a fingerprint of both encoders and of the
+phrases; where the cache can't be written, the fit is computed again (seconds).
 """
 
 import hashlib
@@ -51,12 +51,12 @@ class Alignment:
 
     @property
     def is_good(self) -> bool:
-        """Whether queries keep their meaning."""
+        """Whether the fit is good enough for queries."""
         return self.cosine >= LEAST_COSINE and self.retrieval >= LEAST_RETRIEVAL
 
 
 class AlignedEncoder:
-    """Embeds with one encoder and answers in another's space."""
+    """Embeds with one encoder into another's space."""
 
     def __init__(self, source: Encoder, native: Encoder, alignment: Alignment) -> None:
         self.source, self.alignment = source, alignment

@@ -35,7 +35,7 @@ _PLAIN = (np.dtype, np.core.multiarray.scalar, *map(type, map(np.dtype, ("f4", "
 
 
 class ClapEncoder:
-    """CLAP behind the `Encoder` interface; what it has embedded before it reads from the cache."""
+    """CLAP behind the `Encoder` interface; its vectors are cached."""
 
     dim = _DIM
 
@@ -76,30 +76,30 @@ class ClapEncoder:
         Gradients flow where the waveform asks for them; such sounds are not cached.
         """
         if waveform.requires_grad:
-            return self._hear(waveform, sample_rate)
+            return self._embed_pieces(waveform, sample_rate)
         keys = [
             _key(b"audio %d" % sample_rate, sound.cpu().numpy().tobytes()) for sound in waveform
         ]
         with torch.no_grad():
             return self._through_cache(
-                keys, lambda rows: self._hear(waveform[rows], sample_rate)
+                keys, lambda rows: self._embed_pieces(waveform[rows], sample_rate)
             ).to(waveform.device)
 
-    def _hear(self, waveform: Tensor, sample_rate: int) -> Tensor:
+    def _embed_pieces(self, waveform: Tensor, sample_rate: int) -> Tensor:
         if sample_rate != SAMPLE_RATE:
             from separate.models.torchaudio_compat import torchaudio
 
             waveform = torchaudio.functional.resample(waveform, sample_rate, SAMPLE_RATE)
         pieces = waveform.split(PIECE_SAMPLES, dim=-1)
         if len(pieces) > 1 and pieces[-1].shape[-1] < SAMPLE_RATE:
-            pieces = pieces[:-1]  # less than a second: it says little
-        heard = [
+            pieces = pieces[:-1]  # less than a second: its vector is unreliable
+        vectors = [
             self._net.get_audio_embedding_from_data(piece, use_tensor=True) for piece in pieces
         ]
-        return functional.normalize(torch.stack(heard).mean(dim=0), dim=-1)
+        return functional.normalize(torch.stack(vectors).mean(dim=0), dim=-1)
 
     def _through_cache(self, keys: Sequence[str], embed: Callable[[list[int]], Tensor]) -> Tensor:
-        """Read vectors that are known and embed the others in batches."""
+        """Read cached vectors and embed the others in batches."""
         vectors = [_read(self._folder / f"{key}.npy") for key in keys]
         missing = [row for row, vector in enumerate(vectors) if vector is None]
         for first in range(0, len(missing), _BATCH):

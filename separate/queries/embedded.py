@@ -1,6 +1,6 @@
 """The encoder that ships in the wheel: no download, no transformers.
 
-Comes in: phrases or mono waveforms. Goes out: vectors of unit length in one 128-d space.
+In: phrases or mono waveforms. Out: vectors of unit length in one 128-d space.
 """
 
 from collections.abc import Sequence
@@ -69,10 +69,10 @@ class EmbeddedEncoder:
         Returns:
             `(batch, dim)`, of unit length.
         """
-        return self.hear(waveform, sample_rate)[0]
+        return self.embed_and_tag(waveform, sample_rate)[0]
 
-    def hear(self, waveform: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-        """Embed sounds and tag them, in one pass.
+    def embed_and_tag(self, waveform: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+        """Embed and tag sounds in one pass.
 
         Args:
             waveform: Mono, `(batch, time)`, in [-1, 1].
@@ -86,7 +86,7 @@ class EmbeddedEncoder:
             QueryError: This net has no audio tower.
         """
         if self.net.audio is None:
-            raise QueryError("this query net knows text only; query by words")
+            raise QueryError("this query net has no audio tower; query by words")
         vectors, logits = self.net.audio(waveform, sample_rate)
         return vectors, logits.sigmoid()
 

@@ -1,7 +1,7 @@
 """AudioSet's ontology as a tree to walk: levels, what lies below a node, and its nearest ancestor.
 
 In: names of nodes. Out: levels (1 for the seven roots), rows of the taggers' classes, names. The
-ontology is Google's, under CC BY-SA 4.0; names and child relations stand in `audioset.json`.
+ontology is Google's, under CC BY-SA 4.0; names and child relations are in `audioset.json`.
 """
 
 from collections.abc import Collection, Iterator
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from separate.queries import vocabulary
 
-# Roots of subtrees that say how something sounds, not what sounds.
+# Roots of subtrees that describe a sound and name no source.
 NO_SOURCES = (
     "Music genre",
     "Musical concepts",
@@ -65,7 +65,7 @@ def rows_below() -> dict[str, tuple[int, ...]]:
 
 
 def is_source(name: str) -> bool:
-    """Whether a node names something that sounds."""
+    """Return whether a node names a source."""
     return not {name, *ancestors(name)} & set(NO_SOURCES)
 
 

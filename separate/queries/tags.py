@@ -1,7 +1,7 @@
-"""AudioSet's classes as queries, by name or as a tagger hears them.
+"""AudioSet's classes as queries, by name or from a tagger's likelihoods.
 
-In: class names, or mono waveforms. Out: vectors in the embedded encoder's space: of a name that
-name's, of a sound the mean of the names of the classes heard in it, the likelier the heavier.
+In: class names, or mono waveforms. Out: vectors in the embedded encoder's space: of a class its
+name's vector, of a sound the mean of those vectors, weighted by the squared likelihoods.
 """
 
 import difflib
@@ -18,7 +18,7 @@ from separate.queries.embedded import shipped_encoder
 
 
 class TagsEncoder:
-    """Knows the 527 classes and nothing else."""
+    """Embeds the names of the 527 classes and nothing else."""
 
     name = "tags"
     space = "embedded"  # its vectors lie there: no alignment is needed
@@ -37,8 +37,8 @@ class TagsEncoder:
         return class_vectors()[[class_row(phrase) for phrase in phrases]]
 
     def embed_audio(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """Embed sounds `(batch, time)` by the classes heard in them: `(batch, dim)`."""
-        likelihoods: Tensor = self._encoder.hear(waveform, sample_rate)[1]
+        """Embed sounds `(batch, time)` by the likelihoods of all classes: `(batch, dim)`."""
+        likelihoods: Tensor = self._encoder.embed_and_tag(waveform, sample_rate)[1]
         return functional.normalize(likelihoods.square() @ class_vectors(), dim=-1)
 
 

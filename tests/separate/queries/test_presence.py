@@ -93,7 +93,7 @@ def test_only_the_loudest_windows_are_kept_and_heard_once():
     assert len(probe.result()) == 1
     assert probe.result() == probe.result()
     assert encoder.heard == [(1, 10 * RATE)] * 3
-    kept = sorted(round(kept.energy / 0.01 / WINDOW, 1) for kept in probe._heard[0].loudest)
+    kept = sorted(round(kept.energy / 0.01 / WINDOW, 1) for kept in probe._collected[0].loudest)
     assert kept == [0.8, 0.9]
 
 

@@ -264,7 +264,7 @@ def test_sounds_have_unit_length_and_let_gradients_through(hearing):
     torch.testing.assert_close(vectors.detach().norm(dim=1), torch.ones(2))
     vectors[:, 0].sum().backward()
     assert torch.isfinite(waveform.grad).all() and waveform.grad.abs().max() > 0
-    _, likelihoods = hearing.hear(waveform.detach(), 44_100)
+    _, likelihoods = hearing.embed_and_tag(waveform.detach(), 44_100)
     assert likelihoods.shape == (2, 527)
     assert ((likelihoods >= 0) & (likelihoods <= 1)).all()
 
