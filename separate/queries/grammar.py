@@ -149,7 +149,8 @@ def _read(key: str, text: str) -> Meaning:
     if _CHOICE.search(key):
         one, other = _CHOICE.split(key, maxsplit=1)
         raise QueryError(
-            f"{text!r}: can be read in two ways; write '{one}, {other}' for two results, or '{one} and {other}' for one"
+            f"{text!r}: can be read in two ways; write '{one}, {other}' for two results,"
+            f" or '{one} and {other}' for one"
         )
     left_out = _LEFT_OUT.split(key)
     if len(left_out) == 2:
