@@ -30,7 +30,7 @@ def test_edits_keep_times_and_word_times_where_their_number_stays():
     text = render(RESULT, ["hullo there", ""], "srt")
     assert "hullo there" in text and "again" not in text and "00:00:01,000" in text
     karaoke = render(RESULT, ["hullo there", "again"], "ass")
-    assert karaoke == LYRICS.to("ass").replace("hello", "hullo")
+    assert karaoke == formats.render(LYRICS, "ass").replace("hello", "hullo")
     assert "something else entirely" in render(RESULT, ["something else entirely", "x"], "ass")
 
 
