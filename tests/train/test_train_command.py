@@ -134,7 +134,7 @@ def test_a_net_for_sounds_learns_beside_the_others(
         "train", "adapt", clips, "--run", tmp_path / "third", "--init", first, "--steps", "1",
         "--batch", "1",
     )  # fmt: skip
-    assert "3 labels are answered by the net for sounds" in told
+    assert "3 labels use the net for sounds" in told
     net, _ = registry.load(second)  # its clips had no dog and no flute: these are kept
     phrases = ["a dog barks", "flute", "thunder", "drums", "vocals", "a man speaks"]
     shares = net.expert_weights(load_encoder("embedded").embed_text(phrases))
