@@ -14,9 +14,9 @@ Where this deviates from the paper:
 - The consistency loss weighs each bin by the loudness of the whole mixture X, not by that of the
   part S_n (`WeakConfig.weighting`): under the paper's weight a leak of the other part costs nothing
   where S_n is silent, and training settles on half of both parts. RUNS.md has the comparison.
-- The contrastive loss is off unless its weight is set: it lowered the score at every weight that
-  was tried, because gradients through a small tagger find masks that raise its logits and spoil
-  the sound.
+- The contrastive loss is off unless its weight is set: it lowered the score at each weight that was
+  tried from the start, because gradients through a small tagger find masks that raise its logits
+  and spoil the sound, and changed nothing where it was light and began late.
 - Queries are drawn from all wordings of the vocabulary, the paper's prompts among them.
 - The scorer is the project's own query net at temperature 0.07 unless CLAP is asked for. A
   tagger's logits are centred by their mean over mixtures, which needs no labels.
