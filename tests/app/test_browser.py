@@ -105,6 +105,7 @@ def test_cancel_frees_the_place_for_the_next(visit, server, long_file, short_fil
     second.get_by_text("You are next in the queue").wait_for()
     with first.expect_request("**/cancel") as request:
         first.get_by_role("button", name="Cancel").click()
+    request.value.response()  # its times are known from then on
     # The next one is served when the first really stopped.
     wait_for(lambda: not requests.get(f"{server.url}health", timeout=5).json()["waiting"])
     assert time.time() - request.value.timing["startTime"] / 1000 < 2.0
