@@ -110,6 +110,7 @@ class ClapEncoder:
         return torch.stack([vector for vector in vectors if vector is not None])
 
 
+@torch.random.fork_rng(devices=[])  # loading must not move the generator of a caller
 def open_clap(name: str) -> ClapEncoder:
     """Load CLAP.
 

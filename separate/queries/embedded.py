@@ -92,6 +92,7 @@ class EmbeddedEncoder:
 
 
 @lru_cache(maxsize=1)
+@torch.random.fork_rng(devices=[])  # the first load must not move the generator of a caller
 @torch.inference_mode(False)  # what is kept must serve training too
 def shipped_encoder() -> EmbeddedEncoder:
     """Return the encoder that ships, loaded once.

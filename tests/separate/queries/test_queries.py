@@ -14,6 +14,7 @@ from separate.batch.separation import make_job, query_data
 from separate.errors import InputError, QueryError
 from separate.files import sha256_of
 from separate.queries import vocabulary
+from separate.queries.embedded import shipped_encoder
 from separate.queries.encoders import load_encoder
 from separate.queries.query import (
     Query,
@@ -355,3 +356,9 @@ def test_a_task_hands_examples_and_weights_on_and_records_them(tmp_path):
     assert entry["unlike"][0]["sha256"] == sha256_of(path) and entry["firmness"] == 2.0
     with pytest.raises(InputError, match="--not-like"):
         make_job(tmp_path, Settings(), replace(request, unlike=(tmp_path / "missing.wav",)))
+
+
+def test_the_first_load_leaves_the_random_generator_where_it_was() -> None:
+    before = torch.get_rng_state()
+    shipped_encoder.__wrapped__()  # not the one that an earlier test has loaded
+    assert torch.equal(torch.get_rng_state(), before)
