@@ -34,6 +34,8 @@ def _start(worker: Worker, messages: "SimpleQueue[tuple[int, float]]", stop: Eve
     global _worker, _messages, _stop
     _worker, _messages, _stop = worker, messages, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # inherited from the parent's `_holding_interrupts`
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     logging.captureWarnings(True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -64,7 +66,7 @@ class _Slot:
         self._messages: SimpleQueue[tuple[int, float]] | None = None
 
     def submit(self, index: int, item: Item) -> "Future[Record]":
-        with _without_interrupts():  # the child inherits that
+        with _holding_interrupts():
             if self._executor is not None:
                 try:
                     return self._executor.submit(_run, index, item)
@@ -92,15 +94,20 @@ class _Slot:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
+def _holding_interrupts() -> Iterator[None]:
+    """Keep SIGINT pending until the end; a process that is started meanwhile inherits the mask.
+
+    A child can't be interrupted before it ignores the signal, and no Ctrl-C is lost. Windows has
+    no mask and starts children that ignore nothing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def run_in_processes(

@@ -4,9 +4,10 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
@@ -153,6 +154,21 @@ def test_a_process_that_is_killed_while_it_has_nothing_to_do_is_replaced() -> No
             child.kill()
             child.join()
     assert len(set(found)) == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_is_not_lost_while_a_process_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(ProcessPoolExecutor):
+        def submit(self, *args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().submit(*args, **kwargs)
+
+    monkeypatch.setattr("separate.batch.pool.ProcessPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_in_processes(pid_of, [(0, 0)], 1, lambda index, part: None))
+    assert not multiprocessing.active_children()
 
 
 def test_weights_of_three_threads_are_whole(tmp_path: Path) -> None:
