@@ -11,7 +11,8 @@ from typing import Any
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import LyricsOrder
 from separate.errors import InputError, WeightsError
-from separate.lyrics import Line, Lyrics, LyricsSettings, Transcriber, Word, formats
+from separate.lyrics import Line, Lyrics, LyricsSettings, Transcriber, Word
+from separate.lyrics.output import formats
 
 FORMATS = ("lrc", "srt", "ass", "txt")
 LONGEST_LINE = 500  # characters of an edited line
@@ -20,7 +21,7 @@ _MISSING = "Lyrics need a Whisper model. On the server, run: separate models get
 
 def missing() -> str:
     """Return in one line what is missing for lyrics; empty where nothing is."""
-    from separate.lyrics.recogniser import find_whisper
+    from separate.lyrics.recognition.recogniser import find_whisper
 
     try:
         find_whisper(None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from separate.audio import read_audio
 from separate.errors import DataError, InputError
 from separate.evals.data.songs import Song, SongFolder, audio_files, find_songs
-from separate.lyrics.line_times import EXTENSIONS, read_line_times
+from separate.lyrics.segmentation.line_times import EXTENSIONS, read_line_times
 
 LYRICS_NAME = "lyrics.txt"
 _LANGUAGES = {"english": "en", "german": "de", "french": "fr", "spanish": "es"}

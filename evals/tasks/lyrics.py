@@ -20,11 +20,11 @@ from separate.evals.tasks.results import is_seen
 from separate.evals.tasks.runner import DEFAULT_RUN, RunOptions, score_songs
 from separate.files import sha256_of
 from separate.lyrics.pipeline import Transcriber
-from separate.lyrics.prepare import Prepared, Vocals
-from separate.lyrics.recogniser import Recogniser, find_whisper
+from separate.lyrics.recognition.recogniser import Recogniser, find_whisper
 from separate.lyrics.result import Line
 from separate.lyrics.settings import LyricsSettings
-from separate.lyrics.tracks import Track, Tracks, in_blocks
+from separate.lyrics.vocals.prepare import Prepared, Vocals
+from separate.lyrics.vocals.signals import Signal, Signals, in_blocks
 from separate.weights.whisper import plain_name
 
 SEPARATED, TRUE = "separated", "true"
@@ -145,11 +145,11 @@ def _score_song(song: SongReader, evaluation: LyricsEval) -> dict[str, Any]:
     return {
         "song": song.name,
         "split": song.split,
-        "seconds": separated.tracks.seconds,
+        "seconds": separated.signals.seconds,
         "separation_seconds": separated.seconds_spent,
         "seen": is_seen(song.name, evaluation.dataset, song.split, evaluation.trained_on or ()),
         "presence": separated.presence,
-        "vocals_db": separated.tracks.vocals_db(),
+        "vocals_db": separated.signals.vocals_db(),
         "language": language,
         "reference": reference,
         "ways": by_route,
@@ -167,12 +167,9 @@ def _prepare(song: LyricsSong, folder: Path, evaluation: LyricsEval) -> dict[str
     result = {SEPARATED: prepared}
     true = loaded.references.get("vocals")
     if true is not None and any(route.vocals == TRUE for route in evaluation.routes):
-        track = Track(folder / "true.f32", loaded.sample_rate, settings.vad)
-        for block in in_blocks(true):
-            track.append(block)
-        track.append(true[:, :0], last=True)
-        tracks = Tracks(prepared.tracks.mixture, track)
-        result[TRUE] = Prepared(tracks, None, "the true stem", 0.0, 0.0)
+        signal = Signal(folder / "true.f32", loaded.sample_rate, settings.vad)
+        signals = Signals(prepared.signals.mixture, signal.fill(in_blocks(true)))
+        result[TRUE] = Prepared(signals, None, "the true stem", 0.0, 0.0)
     return result
 
 

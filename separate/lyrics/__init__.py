@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from separate.lyrics.formats import render
+    from separate.lyrics.output.formats import render
     from separate.lyrics.pipeline import Transcriber, transcribe
     from separate.lyrics.result import Line, Lyrics, Word
     from separate.lyrics.settings import GuardSettings, LyricsSettings, VadSettings
@@ -34,7 +34,7 @@ _HOMES = {
     "Transcriber": "pipeline",
     "VadSettings": "settings",
     "Word": "result",
-    "render": "formats",
+    "render": "output.formats",
     "transcribe": "pipeline",
 }
 

@@ -12,13 +12,13 @@ from separate.batch.record import Record
 from separate.batch.tracks import Track
 from separate.errors import InputError
 from separate.files import sha256_of
-from separate.lyrics.files import places_of, write_lyrics
-from separate.lyrics.line_times import EXTENSIONS, read_line_times
+from separate.lyrics.output.files import places_of, write_lyrics
 from separate.lyrics.pipeline import Transcriber
-from separate.lyrics.prepare import Vocals
-from separate.lyrics.recogniser import check_language, find_whisper
+from separate.lyrics.recognition.recogniser import check_language, find_whisper
+from separate.lyrics.segmentation.line_times import EXTENSIONS, read_line_times
 from separate.lyrics.settings import LyricsSettings
-from separate.lyrics.stems import StemsIndex
+from separate.lyrics.vocals.prepare import Vocals
+from separate.lyrics.vocals.stems import StemsIndex
 from separate.open import cards_sha256
 
 

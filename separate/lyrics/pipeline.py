@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from separate.audio import probe
-from separate.lyrics.guards import guard
-from separate.lyrics.prepare import Prepared, Vocals, prepare_array, prepare_file
-from separate.lyrics.recogniser import LONGEST_SECONDS, Recogniser, find_whisper
+from separate.lyrics.recognition.guards import guard
+from separate.lyrics.recognition.recogniser import LONGEST_SECONDS, Recogniser, find_whisper
 from separate.lyrics.result import Dropped, Line, Lyrics, Word
-from separate.lyrics.segments import line_spans_of, segments_of
+from separate.lyrics.segmentation.segments import line_spans_of, segments_of
+from separate.lyrics.segmentation.vad import Span
 from separate.lyrics.settings import LyricsSettings
-from separate.lyrics.vad import Span
+from separate.lyrics.vocals.prepare import Prepared, Vocals, prepare_array, prepare_file
 
 if TYPE_CHECKING:
     from separate.separator import Separator
@@ -170,7 +170,7 @@ class Transcriber:
 
     def guarded(self, prepared: Prepared, heard: Heard) -> tuple[list[Line], list[Dropped]]:
         """Part what was heard in what is kept and what is dropped."""
-        vocals = prepared.tracks.vocals
+        vocals = prepared.signals.vocals
         level = vocals.level if vocals is not None else None
         return guard(heard.lines, level, self.settings.guards)
 
@@ -192,7 +192,7 @@ class Transcriber:
         lines: list[Line] = []
         done = 0.0
         for index, span in enumerate(spans):
-            samples = prepared.tracks.read(audio, span.start, span.end, self.settings.blend_db)
+            samples = prepared.signals.read(audio, span.start, span.end, self.settings.blend_db)
             before = _text_before(lines, index, self.settings)
             found = self.recogniser.transcribe(samples, self.settings, language, span.start, before)
             lines += [replace(line, segment=index) for line in found]
@@ -206,30 +206,30 @@ class Transcriber:
         return "line times" if line_spans is not None else self.settings.segmentation
 
     def _audio(self, prepared: Prepared) -> str:
-        return self.settings.audio if prepared.tracks.vocals is not None else "mixture"
+        return self.settings.audio if prepared.signals.vocals is not None else "mixture"
 
     def _language(self, prepared: Prepared, spans: Sequence[Span], audio: str) -> str:
         """The code that was given, or what the loudest segments are in."""
-        from separate.lyrics.recogniser import check_language
+        from separate.lyrics.recognition.recogniser import check_language
 
         given = check_language(self.settings.language)
         if given is not None:
             return given
-        tracks = prepared.tracks
-        track = tracks.vocals or tracks.mixture
+        signals = prepared.signals
+        signal = signals.vocals or signals.mixture
         windows = [
             Span(at, min(at + LONGEST_SECONDS, span.end))
             for span in spans
             for at in np.arange(span.start, span.end, LONGEST_SECONDS).tolist()
         ]
-        windows.sort(key=lambda window: -track.energy(window.start, window.end))
+        windows.sort(key=lambda window: -signal.energy(window.start, window.end))
         loudest = windows[:_LANGUAGE_PIECES]
         return self.recogniser.detect_language(
-            [tracks.read(audio, w.start, w.end, self.settings.blend_db) for w in loudest]
+            [signals.read(audio, w.start, w.end, self.settings.blend_db) for w in loudest]
         )
 
     def _is_instrumental(self, prepared: Prepared) -> bool:
-        guards, level = self.settings.guards, prepared.tracks.vocals_db()
+        guards, level = self.settings.guards, prepared.signals.vocals_db()
         if not guards.is_on or level is None:
             return False
         presence = 1.0 if prepared.presence is None else prepared.presence
@@ -267,8 +267,8 @@ class Transcriber:
             segmentation=heard.segmentation,
             segments=tuple(Span(span.start + by, span.end + by) for span in heard.spans),
             presence=prepared.presence,
-            vocals_db=prepared.tracks.vocals_db(),
-            duration=prepared.tracks.seconds + by,
+            vocals_db=prepared.signals.vocals_db(),
+            duration=prepared.signals.seconds + by,
             is_instrumental=is_instrumental,
             timings=timings,
         )

@@ -6,7 +6,7 @@ In: Whisper's findings. Out: plain values that every format is written from.
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from separate.lyrics.vad import Span
+from separate.lyrics.segmentation.vad import Span
 
 
 @dataclass(frozen=True)

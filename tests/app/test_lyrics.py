@@ -7,7 +7,8 @@ import pytest
 from separate.app.jobs.lyrics import missing, render, write_down
 from separate.app.jobs.orders import LyricsOrder
 from separate.errors import InputError, WeightsError
-from separate.lyrics import Line, Lyrics, Word, formats
+from separate.lyrics import Line, Lyrics, Word
+from separate.lyrics.output import formats
 from separate.settings import Settings
 
 WORDS = (Word(1.0, 1.4, "hello", 0.9), Word(1.5, 2.0, "there", 0.9))

@@ -8,7 +8,7 @@ import pytest
 from separate.audio import AudioReader, write_audio
 from separate.errors import WeightsError
 from separate.lyrics.result import Line, Lyrics, Word
-from separate.lyrics.vad import Span
+from separate.lyrics.segmentation.vad import Span
 from separate.weights.store import fetch
 
 SUNG = "where did we go when was the moment that we broke in two i think i know in fact i am sure"

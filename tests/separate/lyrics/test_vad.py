@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from separate.errors import SettingsError
+from separate.lyrics.segmentation.vad import Loudness, Span, find_singing, merge, relative
 from separate.lyrics.settings import SAMPLE_RATE, LyricsSettings, VadSettings
-from separate.lyrics.vad import Loudness, Span, find_singing, merge, relative
 
 VAD = VadSettings()
 

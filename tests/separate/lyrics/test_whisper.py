@@ -12,11 +12,11 @@ from lyrics_helpers import SUNG, clip_of, shared_words, tiny_en
 from separate.audio import read_audio
 from separate.errors import CheckpointError, InputError, SettingsError, WeightsError
 from separate.lyrics.pipeline import Transcriber, transcribe
-from separate.lyrics.prepare import Vocals, prepare_array
-from separate.lyrics.recogniser import Recogniser, check_language, find_whisper
-from separate.lyrics.segments import pieces
+from separate.lyrics.recognition.recogniser import Recogniser, check_language, find_whisper
+from separate.lyrics.segmentation.segments import pieces
+from separate.lyrics.segmentation.vad import Span
 from separate.lyrics.settings import LyricsSettings, ShortFormSettings, VadSettings
-from separate.lyrics.vad import Span
+from separate.lyrics.vocals.prepare import Vocals, prepare_array
 
 ALONE = LyricsSettings(threads=1, segmentation="whisper", audio="mixture")
 
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     import tracemalloc
 
     from separate.audio import AudioWriter
-    from separate.lyrics.prepare import prepare_file
+    from separate.lyrics.vocals.prepare import prepare_file
 
     path, rate = tmp_path / "long.wav", 8000
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, (1, 60 * rate)).astype(np.float32)
@@ -127,14 +127,14 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         for _ in range(30):
             writer.write(noise)
         writer.commit()
-    folder = tmp_path / "tracks"
+    folder = tmp_path / "signals"
     folder.mkdir()
     tracemalloc.start()
     prepared = prepare_file(path, folder, VadSettings(), Vocals(path=path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert prepared.tracks.seconds == 1800 and peak < 20e6  # 115 MB in one piece
-    assert len(prepared.tracks.read("blend", 1700, 1730, -6)) == 480_000
+    assert prepared.signals.seconds == 1800 and peak < 20e6  # 115 MB in one piece
+    assert len(prepared.signals.read("blend", 1700, 1730, -6)) == 480_000
     with pytest.raises(InputError, match="no stem"):
         prepare_file(path, folder, VadSettings(), Vocals(path=path), end=60)
 
@@ -150,13 +150,13 @@ def test_long_recordings_are_cut_at_quiet_moments() -> None:
 def test_a_blend_is_vocals_plus_the_rest(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vocals, rest = rng.uniform(-0.4, 0.4, (2, 1, 16_000)).astype(np.float32)
-    tracks = prepare_array(
+    signals = prepare_array(
         vocals + rest, 16_000, tmp_path, VadSettings(), Vocals(array=vocals)
-    ).tracks
-    blend = tracks.read("blend", 0.25, 0.75, -6.0)
+    ).signals
+    blend = signals.read("blend", 0.25, 0.75, -6.0)
     np.testing.assert_allclose(blend, (vocals + 0.501187 * rest)[0, 4000:12000], atol=1e-6)
-    np.testing.assert_allclose(tracks.read("vocals", 0, 1), vocals[0], atol=1e-7)
-    assert tracks.vocals_db() == pytest.approx(-3.0, abs=0.2)
+    np.testing.assert_allclose(signals.read("vocals", 0, 1), vocals[0], atol=1e-7)
+    assert signals.vocals_db() == pytest.approx(-3.0, abs=0.2)
 
 
 def test_languages() -> None:

@@ -1,31 +1,27 @@
-"""A recording as Whisper hears it: mixture and vocals at 16 kHz, mono, in files of their own.
+"""Mixture and vocals of a recording at 16 kHz, mono, on disk, so that memory stays constant."""
 
-In: blocks at any rate. Out: any stretch of the mixture, the vocals, or a blend, in constant memory
-however long the recording is.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from separate.audio import Resampler
 from separate.errors import OutputError
+from separate.lyrics.segmentation.vad import Loudness, relative
 from separate.lyrics.settings import SAMPLE_RATE, VadSettings
-from separate.lyrics.vad import Loudness, relative
 
 _BYTES = 4  # of a float32 sample
 
 
-class Track:
+class Signal:
     """One signal on disk, at 16 kHz, mono; and its loudness in memory."""
 
     def __init__(self, path: Path, sample_rate: int, vad: VadSettings) -> None:
-        """Begin an empty track.
+        """Begin an empty signal.
 
         Args:
-            path: A file of its own.
-            sample_rate: Of what will come in, in Hz.
+            path: The file to write.
+            sample_rate: Of the blocks that are appended, in Hz.
             vad: Frames of the loudness.
         """
         self._path = path
@@ -40,13 +36,34 @@ class Track:
         """Length at 16 kHz."""
         return self._loudness.samples
 
-    def append(self, block: np.ndarray, *, last: bool = False) -> None:
-        """Take the next samples, `(channels, time)`; the mean of the channels is kept.
+    def append(self, block: np.ndarray) -> None:
+        """Append samples `(channels, time)`; the mean of the channels is kept.
 
         Raises:
             OutputError: The disk is full.
         """
-        mono = self._resampler.process(block.mean(axis=0, keepdims=True), last=last)[0]
+        self._write(self._resampler.process(block.mean(axis=0, keepdims=True))[0])
+
+    def finish(self) -> None:
+        """Append the samples that the resampler still holds.
+
+        Raises:
+            OutputError: The disk is full.
+        """
+        self._write(self._resampler.process(np.zeros((1, 0), np.float32), last=True)[0])
+
+    def fill(self, blocks: Iterable[np.ndarray]) -> "Signal":
+        """Append all blocks `(channels, time)`, finish, and return this signal.
+
+        Raises:
+            OutputError: The disk is full.
+        """
+        for block in blocks:
+            self.append(block)
+        self.finish()
+        return self
+
+    def _write(self, mono: np.ndarray) -> None:
         self._loudness.append(mono)
         self._rms = None
         try:
@@ -90,10 +107,10 @@ class Track:
         return float(levels.max(initial=0.0))
 
 
-class Tracks:
+class Signals:
     """Mixture and, where they were separated, vocals."""
 
-    def __init__(self, mixture: Track, vocals: Track | None) -> None:
+    def __init__(self, mixture: Signal, vocals: Signal | None) -> None:
         self.mixture, self.vocals = mixture, vocals
 
     @property
@@ -102,7 +119,7 @@ class Tracks:
         return self.mixture.samples / SAMPLE_RATE
 
     def read(self, audio: str, start: float, end: float, blend_db: float = 0.0) -> np.ndarray:
-        """Return what Whisper shall hear, `(time,)` at 16 kHz.
+        """Return the input of Whisper, `(time,)` at 16 kHz.
 
         Args:
             audio: "mixture", "vocals", or "blend": the vocals plus the rest `blend_db` louder.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from separate.batch.outputs import FileSet
 from separate.batch.record import Output
-from separate.lyrics.formats import ENDINGS, render
+from separate.lyrics.output.formats import ENDINGS, render
 from separate.lyrics.result import Lyrics
 
 

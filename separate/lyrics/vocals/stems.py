@@ -10,7 +10,7 @@ from separate.audio import AUDIO_EXTENSIONS
 from separate.batch.record import Record, RecordFile
 from separate.batch.tracks import Track
 from separate.files import sha256_of
-from separate.lyrics.prepare import VOCALS, Vocals
+from separate.lyrics.vocals.prepare import VOCALS, Vocals
 
 _NAMES = ("vocals", "voice", "singer", "singing")  # queries whose estimate serves as the vocals
 

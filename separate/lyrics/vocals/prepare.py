@@ -1,7 +1,6 @@
-"""From a recording to what Whisper hears: mixture and vocals, block by block.
+"""Read a recording, separate its vocals, and keep both at 16 kHz for Whisper, block by block.
 
-In: a file or an array, a separator or stems that were written before. Out: `Prepared`, whose
-16 kHz copies lie in a folder of the caller's. Memory does not grow with length.
+Memory does not grow with the length of the recording.
 """
 
 import time
@@ -15,7 +14,7 @@ import numpy as np
 from separate.audio import AudioReader
 from separate.errors import InputError
 from separate.lyrics.settings import SAMPLE_RATE, VadSettings
-from separate.lyrics.tracks import Track, Tracks, in_blocks
+from separate.lyrics.vocals.signals import Signal, Signals, in_blocks
 
 if TYPE_CHECKING:
     from separate.separator import Separator
@@ -33,15 +32,15 @@ class Vocals:
     separator: "Separator | None" = None
     path: Path | None = None  # of a stem that was written before
     array: np.ndarray | None = None  # `(channels, time)`, of the mixture's rate
-    presence: float | None = None  # that is known of a stem
-    name: str | None = None  # of the separator or the file, to tell
+    presence: float | None = None  # of vocals in a given stem, where it is known
+    name: str | None = None  # of the separator or the file, for the record
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A recording, ready to be transcribed."""
 
-    tracks: Tracks
+    signals: Signals
     presence: float | None  # how likely vocals are in it at all; None: not known
     vocals_from: str | None
     offset: float  # seconds of the file before the first sample
@@ -82,13 +81,13 @@ def prepare_file(
 
         blocks = reader.blocks(_BLOCK_SAMPLES)
         info = reader.info
-        tracks, presence = _fill(
+        signals, presence = _fill(
             blocks, info.sample_rate, info.channels, folder, vad, vocals, report
         )
     if vocals is not None and vocals.path is not None:
-        _check_length(path, vocals.path, tracks)
+        _check_length(path, vocals.path, signals)
     name = vocals.name if vocals is not None else None
-    return Prepared(tracks, presence, name, start, time.perf_counter() - began)
+    return Prepared(signals, presence, name, start, time.perf_counter() - began)
 
 
 def prepare_array(
@@ -109,11 +108,11 @@ def prepare_array(
         if on_progress is not None:
             on_progress(min(1.0, done_samples / array.shape[1]))
 
-    tracks, presence = _fill(
+    signals, presence = _fill(
         in_blocks(array), sample_rate, array.shape[0], folder, vad, vocals, report
     )
     name = vocals.name if vocals is not None else None
-    return Prepared(tracks, presence, name, 0.0, time.perf_counter() - began)
+    return Prepared(signals, presence, name, 0.0, time.perf_counter() - began)
 
 
 def _fill(
@@ -124,54 +123,44 @@ def _fill(
     vad: VadSettings,
     vocals: Vocals | None,
     report: Callable[[int], None],
-) -> tuple[Tracks, float | None]:
-    """Write the tracks; returns them and the presence of vocals."""
-    mixture = Track(folder / "mixture.f32", sample_rate, vad)
+) -> tuple[Signals, float | None]:
+    """Write the signals; return them and the presence of vocals."""
+    mixture = Signal(folder / "mixture.f32", sample_rate, vad)
 
     def through() -> Iterator[np.ndarray]:
         for block in blocks:
             mixture.append(block)
             yield block
-        mixture.append(np.zeros((channels, 0), np.float32), last=True)
+        mixture.finish()
 
     if vocals is None or vocals.separator is None:
         done = 0
         for block in through():
             done += block.shape[1]
             report(done)
-        track = None if vocals is None else _given(vocals, sample_rate, folder, vad)
-        return Tracks(mixture, track), vocals.presence if vocals else None
-    track = Track(folder / "vocals.f32", sample_rate, vad)
+        signal = None if vocals is None else _given(vocals, sample_rate, folder, vad)
+        return Signals(mixture, signal), vocals.presence if vocals else None
     stream = vocals.separator.stream(through(), sample_rate, channels, [VOCALS], report)
-    for separated in stream:
-        track.append(separated.estimates[0])
-    track.append(np.zeros((channels, 0), np.float32), last=True)
-    return Tracks(mixture, track), float(stream.presence[VOCALS])
+    separated = (block.estimates[0] for block in stream)
+    signal = Signal(folder / "vocals.f32", sample_rate, vad).fill(separated)
+    return Signals(mixture, signal), float(stream.presence[VOCALS])
 
 
-def _given(vocals: Vocals, sample_rate: int, folder: Path, vad: VadSettings) -> Track | None:
-    """Take vocals that are there already: a file or an array."""
+def _given(vocals: Vocals, sample_rate: int, folder: Path, vad: VadSettings) -> Signal | None:
+    """Read vocals that exist already, from a file or an array."""
     target = folder / "vocals.f32"
     if vocals.path is not None:
         with AudioReader(vocals.path) as reader:
-            track = Track(target, reader.info.sample_rate, vad)
-            for block in reader.blocks(_BLOCK_SAMPLES):
-                track.append(block)
-            track.append(np.zeros((reader.info.channels, 0), np.float32), last=True)
-        return track
+            signal = Signal(target, reader.info.sample_rate, vad)
+            return signal.fill(reader.blocks(_BLOCK_SAMPLES))
     if vocals.array is not None:
-        array = np.atleast_2d(vocals.array)
-        track = Track(target, sample_rate, vad)
-        for block in in_blocks(array):
-            track.append(block)
-        track.append(np.zeros((array.shape[0], 0), np.float32), last=True)
-        return track
+        return Signal(target, sample_rate, vad).fill(in_blocks(np.atleast_2d(vocals.array)))
     return None
 
 
-def _check_length(path: Path, stem: Path, tracks: Tracks) -> None:
-    assert tracks.vocals is not None
-    difference = abs(tracks.vocals.samples - tracks.mixture.samples) / SAMPLE_RATE
+def _check_length(path: Path, stem: Path, signals: Signals) -> None:
+    assert signals.vocals is not None
+    difference = abs(signals.vocals.samples - signals.mixture.samples) / SAMPLE_RATE
     if difference > _LENGTH_TOLERANCE_SECONDS:
         raise InputError(
             f"{stem}: differs from {path} by {difference:.1f} s, so it is no stem of it;"

@@ -7,8 +7,8 @@ neighbouring lines are concatenated into groups whose shortest one is as long as
 
 from collections.abc import Sequence
 
+from separate.lyrics.segmentation.vad import Span
 from separate.lyrics.settings import ShortFormSettings
-from separate.lyrics.vad import Span
 
 
 def merge_lines(

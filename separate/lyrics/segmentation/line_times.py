@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from separate.errors import InputError
-from separate.lyrics.vad import Span
+from separate.lyrics.segmentation.vad import Span
 
 EXTENSIONS = (".json", ".lrc", ".srt")
 _LRC_TIME = re.compile(r"\[(\d+):(\d{1,2}(?:[.:]\d{1,3})?)\]")

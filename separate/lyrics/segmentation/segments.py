@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from separate.lyrics.grouping import group_lines, merge_lines
-from separate.lyrics.line_times import read_line_times
-from separate.lyrics.prepare import Prepared
 from separate.lyrics.result import Dropped
+from separate.lyrics.segmentation.grouping import group_lines, merge_lines
+from separate.lyrics.segmentation.line_times import read_line_times
+from separate.lyrics.segmentation.vad import Span, find_singing
 from separate.lyrics.settings import SAMPLE_RATE, LyricsSettings
-from separate.lyrics.vad import Span, find_singing
+from separate.lyrics.vocals.prepare import Prepared
 
 _PIECE_SECONDS = 1200.0  # Whisper's own windows take so much at once: its memory grows with length
 _PIECE_SEARCH_SECONDS = 60.0  # a piece ends at the quietest moment of its end
@@ -33,18 +33,18 @@ def segments_of(
     Returns:
         Spans in seconds from the first sample, and lines that are too long.
     """
-    tracks = prepared.tracks
+    signals = prepared.signals
     if line_spans is not None:
         return _short_form(prepared, line_spans, settings)
-    if settings.segmentation == "rms-vad" and tracks.vocals is not None:
-        return find_singing(tracks.vocals.rms, tracks.vocals.samples, settings.vad), []
-    return pieces(tracks.mixture.rms, tracks.seconds, settings.vad.hop_length), []
+    if settings.segmentation == "rms-vad" and signals.vocals is not None:
+        return find_singing(signals.vocals.rms, signals.vocals.samples, settings.vad), []
+    return pieces(signals.mixture.rms, signals.seconds, settings.vad.hop_length), []
 
 
 def _short_form(
     prepared: Prepared, line_spans: Sequence[Span], settings: LyricsSettings
 ) -> tuple[list[Span], list[Dropped]]:
-    seconds, limits = prepared.tracks.seconds, settings.short_form
+    seconds, limits = prepared.signals.seconds, settings.short_form
     local = (
         Span(max(0.0, span.start - prepared.offset), min(seconds, span.end - prepared.offset))
         for span in line_spans

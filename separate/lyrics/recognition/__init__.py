@@ -1,0 +1,1 @@
+"""Whisper and what checks its words."""

@@ -1,0 +1,1 @@
+"""Which stretches of a recording Whisper takes at once."""

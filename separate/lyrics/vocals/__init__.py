@@ -1,0 +1,1 @@
+"""From a recording to mixture and vocals at 16 kHz."""
