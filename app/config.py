@@ -1,15 +1,15 @@
 """What the server is started with; comes in: options; goes out: the same, checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from separate.errors import SettingsError
-from separate.settings import Settings
+from separate.settings import KEYS, Settings
 
-# Fields of `Settings` that a visitor may set, and their JSON types. The rest (model paths, device,
-# threads, file names) is the operator's.
+# Fields of `Settings` by their keys in a request, which a visitor may set, and their JSON types.
+# The operator alone sets the rest (model paths, device, threads, file names).
 CHOICES: dict[str, tuple[type, ...]] = {
     "strength": (int, float),
     "share": (bool,),
@@ -92,8 +92,8 @@ def settings_from(base: Settings, chosen: Mapping[str, Any]) -> Settings:
         _require(right, f"{name}: {str(value)[:40]!r} is no {CHOICES[name][-1].__name__}")
     shifts = values.get("shifts", 0)
     _require(0 <= shifts <= MOST_SHIFTS, f"shifts {shifts}: give 0 to {MOST_SHIFTS}")
-    known = {f.name for f in fields(Settings)}
-    return replace(base, **{name: value for name, value in values.items() if name in known})
+    names = {key: name for name, key in KEYS.items()}
+    return replace(base, **{names.get(key, key): value for key, value in values.items()})
 
 
 def _require(holds: bool, message: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from separate.errors import SettingsError
+from separate.renamed import renamed
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 SUBTYPES = ("PCM_16", "PCM_24", "FLOAT")
@@ -15,8 +16,11 @@ CLIP_MODES = ("clamp", "rescale", "none")
 RESIDUAL = "residual"
 _FILENAME_FIELDS = {"track", "stem", "ext"}
 _ROUNDING_ONLY = {"threads", "device"}  # fields that change a result by rounding at most
+# Keys in records and in requests of the web page, where they differ from the field.
+KEYS = {"sum_to_mixture": "share", "mask_exponent": "strength"}
 
 
+@renamed(**{key: field for field, key in KEYS.items()})
 @dataclass(frozen=True)
 class Settings:
     """How to separate and what to write."""
@@ -28,8 +32,8 @@ class Settings:
     segment: float | None = None  # seconds a window; None: the model's own
     overlap: float | None = None  # part of a window that is cross-faded, 0..0.5; None: the model's
     shifts: int = 0  # further positions of the transform that are averaged, 0..10
-    share: bool = False  # several queries share out the mixture, so that they sum to it
-    strength: float = 1.0  # how hard the mask bites, 0.25..4
+    sum_to_mixture: bool = False  # the estimates of several queries sum to the mixture
+    mask_exponent: float = 1.0  # masks are raised to this power, 0.25..4
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end
     format: str = "wav"  # wav, flac, ogg, mp3
@@ -57,7 +61,7 @@ class Settings:
         _in_range("--segment", self.segment, 0.5, 600, " seconds")
         _in_range("--overlap", self.overlap, 0, 0.5)
         _in_range("--shifts", self.shifts, 0, 10)
-        _in_range("--strength", self.strength, 0.25, 4)
+        _in_range("--strength", self.mask_exponent, 0.25, 4)
         _in_range("--start", self.start, 0, 1e7, " seconds")
         _in_range("--end", self.end, 0, 1e7, " seconds")
         _require(self.end is None or self.end > self.start, "--end must be later than --start")
@@ -82,7 +86,8 @@ class Settings:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the fields that decide a result, as plain values for a record."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ROUNDING_ONLY}
+        names = (f.name for f in fields(self) if f.name not in _ROUNDING_ONLY)
+        return {KEYS.get(name, name): getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

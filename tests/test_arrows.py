@@ -24,7 +24,7 @@ LAYERS = (
     ("weights",),
     ("stream",),
     ("audio",),
-    ("settings", "sdr", "memory", "files"),
+    ("settings", "renamed", "sdr", "memory", "files"),
     ("errors",),
     ("models",),
 )

@@ -68,7 +68,7 @@ class Service:
             texts=tuple(texts),
             exclude=tuple(exclude),
             like=tuple(example.path for example in like),
-            sum_to_mixture=settings.share,
+            sum_to_mixture=settings.sum_to_mixture,
         )
         order = SeparateOrder(upload.path, folder, self.config.max_seconds, settings, request)
         # The same checks as on the command line, before anybody waits.

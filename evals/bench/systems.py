@@ -113,7 +113,7 @@ def _open_separate(system: System, threads: int) -> Separate:
     from separate.open import open_separator
     from separate.settings import Settings
 
-    settings = Settings(model=system.name, threads=threads, share=True)
+    settings = Settings(model=system.name, threads=threads, sum_to_mixture=True)
     separator = open_separator(settings)
     card = cards_by_name().get(system.name) or model_cards(system.name)[0]
     stems = tuple(card.stems) or QUERIES

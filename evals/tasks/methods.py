@@ -15,6 +15,7 @@ import numpy as np
 from separate.audio import read_audio
 from separate.errors import DataError
 from separate.evals.data.songs import ACCOMPANIMENT, STEMS, Song, align, audio_files
+from separate.settings import KEYS, Settings
 
 if TYPE_CHECKING:
     from separate.queries.query import Query
@@ -36,7 +37,7 @@ class Method:
     mask_rule: str  # how the masks of several queries are made, in words
     sha256: str = ""  # of the model's weights
     folder: str = ""  # of the estimates
-    share: bool = True  # model: the estimates of several queries sum to the mixture
+    sum_to_mixture: bool = True  # model: the estimates of several queries sum to the mixture
     bins: int | None = None  # oracle: lower bins masked; None: all
     overlap: float | None = None  # model: fraction of a segment
     segment: float | None = None  # model: seconds
@@ -47,7 +48,8 @@ class Method:
     def describe(self) -> dict[str, Any]:
         """Return the fields for a result: none that depend on this machine."""
         hidden = ("folder", "device", "threads")
-        return {key: value for key, value in asdict(self).items() if key not in hidden}
+        shown = {key: value for key, value in asdict(self).items() if key not in hidden}
+        return {KEYS.get(key, key): value for key, value in shown.items()}
 
 
 def model_method(
@@ -72,12 +74,12 @@ def model_method(
     cards = model_cards(model)
     own = [stem for stem in cards[0].stems if stem in (*STEMS, ACCOMPANIMENT)]
     asked = list(stems or own or STEMS)
-    share = rule == "sum-to-mix" and len(asked) > 1
-    words = _SHARED if share else _FREE
+    shared = rule == "sum-to-mix" and len(asked) > 1
+    words = _SHARED if shared else _FREE
     name = ",".join(card.name for card in cards)
     sha256 = ",".join(card.sha256 for card in cards)
     # The weights are opened by the name that the user gave; the result has the names on the cards.
-    method = Method("model", name, words, sha256, folder=model, share=share, **settings)
+    method = Method("model", name, words, sha256, folder=model, sum_to_mixture=shared, **settings)
     return method, asked
 
 
@@ -113,7 +115,6 @@ def open_separator(method: Method) -> "Separator":
         CheckpointError: The model is missing or damaged.
     """
     from separate.separator import Separator
-    from separate.settings import Settings
 
     settings = Settings(
         model=method.folder or method.name,
@@ -122,7 +123,7 @@ def open_separator(method: Method) -> "Separator":
         segment=method.segment,
         overlap=method.overlap,
         shifts=method.shifts,
-        share=method.share,
+        sum_to_mixture=method.sum_to_mixture,
     )
     return Separator(settings)
 

@@ -105,7 +105,7 @@ class CascadeModel:
         self.source = source
         self.sample_rate, self.hop_samples = source.sample_rate, source.hop_samples
         self.sha256 = source.sha256
-        self._sum_to_mixture = settings.share
+        self._sum_to_mixture = settings.sum_to_mixture
         self._encoder = encoder_for("embedded", settings.query_net)
         self._open_query_model = open_query_model
         self._query_model: SourceModel | None = None

@@ -56,8 +56,8 @@ class MaskModel(ABC):
     def __init__(self, card: Card, settings: Settings) -> None:
         self.sha256 = card.sha256
         self.device = torch.device(settings.device)
-        self.sum_to_mixture = settings.share
-        self.mask_exponent = settings.strength
+        self.sum_to_mixture = settings.sum_to_mixture
+        self.mask_exponent = settings.mask_exponent
 
     @abstractmethod
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:

@@ -78,7 +78,7 @@ def make_job(folder: Path, settings: Settings, request: Request) -> SeparationJo
 
     Args:
         folder: Of the outputs.
-        settings: All else; `share` and `residual` are decided here.
+        settings: All else; `sum_to_mixture` and `residual` are decided here.
         request: What to take out.
 
     Raises:
@@ -105,7 +105,7 @@ def make_job(folder: Path, settings: Settings, request: Request) -> SeparationJo
     is_written = not (request.stems and shared) if request.residual is None else request.residual
     rest = f"no_{queries[0].name}" if request.two_stems is not None else RESIDUAL
     (name,) = distinct([rest], [query.name for query in queries])
-    settings = replace(settings, share=shared, residual=name if is_written else None)
+    settings = replace(settings, sum_to_mixture=shared, residual=name if is_written else None)
     return SeparationJob(tuple(queries), settings, folder)
 
 

@@ -115,7 +115,7 @@ def estimates(
     try:
         settings = EstimateSettings(agreement_db=agreement, licences=tuple(licences.split(",")))
         card = registry.read_card(registry.find(model, [models_dir()]).with_suffix(".json"))
-        opened = open_model(model, Settings(share=True, device=device))
+        opened = open_model(model, Settings(sum_to_mixture=True, device=device))
         teacher = Teacher(opened, card.name, card.licence)
         report = estimate_songs(corpora, out, teacher, settings, _show)
     except SeparateError as error:

@@ -17,6 +17,7 @@ from separate.queries import vocabulary
 from separate.queries.base import Encoder
 from separate.queries.grammar import Meaning, parse_meaning
 from separate.queries.words import unknown
+from separate.renamed import renamed
 
 LONGEST_TEXT = 1000  # characters
 SHORTEST_EXAMPLE_SECONDS = 0.25
@@ -28,6 +29,7 @@ HIGHEST_NEGATIVE_WEIGHT = 10.0
 _REST = "other"  # the label of all that belongs to no other stem
 
 
+@renamed(words="text_weight", firmness="negative_weight")
 @dataclass(frozen=True)
 class Query:
     """One source to take out."""

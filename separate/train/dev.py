@@ -78,7 +78,8 @@ def stems_separator(
     card = Card(name="dev", kind=kind_of(net), summary="", config={}, licence="")
     device = next(net.parameters()).device
     settings = Settings(
-        share=set(stems) == set(STEMS), device=str(device) if device.type == "cuda" else device.type
+        sum_to_mixture=set(stems) == set(STEMS),
+        device=str(device) if device.type == "cuda" else device.type,
     )
     model = wrap(net, card, settings)
     prepared = model.prepare([Query(stem, (stem,)) for stem in stems])

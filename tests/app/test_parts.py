@@ -52,7 +52,7 @@ def test_a_wrong_option_is_refused(wrong):
 def test_choices_fill_the_settings_of_the_command_line():
     base = Settings(threads=3, model="default")
     made = settings_from(base, {"strength": 2, "share": True, "format": "mp3", "subtype": None})
-    assert made == Settings(threads=3, strength=2, share=True, format="mp3")
+    assert made == Settings(threads=3, mask_exponent=2, sum_to_mixture=True, format="mp3")
     for wrong in (
         {"threads": 8},
         {"device": "cuda"},

@@ -174,9 +174,9 @@ def _separated(
 def default(corrupt: Corrupt) -> Found:
     """The shipped model: stems of the example, and a sound mixed into it."""
     mixture, truth = example()
-    found = _by_default(corrupt, mixture, STEMS[:3], share=False)
+    found = _by_default(corrupt, mixture, STEMS[:3], sums=False)
     mixture, other_truth = with_sound()
-    found |= _by_default(corrupt, mixture, [SOUND], share=False)
+    found |= _by_default(corrupt, mixture, [SOUND], sums=False)
     return found, truth | {SOUND: other_truth[SOUND]}
 
 
@@ -186,11 +186,11 @@ def summed(corrupt: Corrupt) -> Found:
     for name, gains in zip(STEMS, ((1, 0.2), (0.2, 1), (1, 0.5), (0.5, 1)), strict=True):
         truth[name] = truth[name] * np.array(gains, np.float32)[:, None]
     mixture = np.sum(list(truth.values()), axis=0)
-    return _by_default(corrupt, mixture, STEMS, share=True), truth
+    return _by_default(corrupt, mixture, STEMS, sums=True), truth
 
 
-def _by_default(corrupt: Corrupt, mixture: np.ndarray, names: Sequence[str], share: bool) -> Sounds:
-    settings = Settings(threads=1, share=share)
+def _by_default(corrupt: Corrupt, mixture: np.ndarray, names: Sequence[str], sums: bool) -> Sounds:
+    settings = Settings(threads=1, sum_to_mixture=sums)
     model = _default_model(settings)
     mask_after(model, corrupt, _KNOWN)
     return _separated(model, mixture, names, settings)
@@ -240,7 +240,7 @@ def spleeter(corrupt: Corrupt) -> Found:
 
 def cascade(corrupt: Corrupt) -> Found:
     """What is finer than a stem is taken from it by the query model; the last is the rest."""
-    settings = Settings(threads=1, segment=3, share=True)
+    settings = Settings(threads=1, segment=3, sum_to_mixture=True)
     model, mixture, truth = _spleeter(corrupt, settings)
     finer = "female singer" if corrupt is right else "vocals"  # quicker: without the query model
     names = [finer, "drums", "bass", "other instruments"]

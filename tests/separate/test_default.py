@@ -27,7 +27,8 @@ def test_its_card_says_what_it_is() -> None:
 @pytest.fixture(scope="module", params=[False, True], ids=["free", "summed"])
 def stems(request: pytest.FixtureRequest) -> quality.Sounds:
     mixture, _ = quality.example(8)
-    result = Separator(Settings(share=request.param)).separate(mixture, quality.RATE, quality.STEMS)
+    separator = Separator(Settings(sum_to_mixture=request.param))
+    result = separator.separate(mixture, quality.RATE, quality.STEMS)
     return {name: estimate.numpy() for name, estimate in result.estimates.items()}
 
 
@@ -53,7 +54,7 @@ def test_masks_lie_between_0_and_1() -> None:
 def test_the_order_of_summed_stems_does_not_matter() -> None:
     """The last is the mixture without the others: that must be what its own mask gives."""
     mixture, _ = quality.example(3)
-    separator = Separator(Settings(share=True))
+    separator = Separator(Settings(sum_to_mixture=True))
     first, second = (
         separator.separate(mixture, quality.RATE, names).estimates
         for names in (quality.STEMS, quality.STEMS[::-1])

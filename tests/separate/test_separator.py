@@ -94,9 +94,9 @@ def test_shared_queries_sum_to_the_mixture_in_any_order(make) -> None:
     """The last estimate is what the others leave; asked first it is what its mask gives."""
     mixture = noise(RATE)
     names = ["vocals", "drums", "bass", "other"]
-    result = make(share=True).separate(mixture, RATE, names)
+    result = make(sum_to_mixture=True).separate(mixture, RATE, names)
     assert result.residual.abs().max() < 1e-6
-    again = make(share=True).separate(mixture, RATE, [names[-1], *names[:-1]])
+    again = make(sum_to_mixture=True).separate(mixture, RATE, [names[-1], *names[:-1]])
     for name in names:
         torch.testing.assert_close(again.estimates[name], result.estimates[name], atol=1e-5, rtol=0)
 
@@ -107,7 +107,7 @@ def test_what_is_doubtful_falls_to_other(make) -> None:
     drums = {}
     for name in ("other", "other instruments", "less"):
         asked = [less if name == "less" else Query(name, (name,)), Query("drums", ("drums",))]
-        result = make(share=True).separate(mixture, RATE, asked)
+        result = make(sum_to_mixture=True).separate(mixture, RATE, asked)
         drums[name] = result.estimates["drums"].square().sum()
     assert drums["other"] < 0.9 * drums["less"] and drums["other instruments"] < 0.9 * drums["less"]
 
@@ -127,7 +127,7 @@ def test_excluding_lowers_and_strength_bites(make) -> None:
     query = Query("vocals", ("vocals",), exclude=("backing vocals",))
     less = make().separate(mixture, RATE, [query]).estimates["vocals"]
     assert less.square().sum() < plain.square().sum()
-    harder = make(strength=2.0).separate(mixture, RATE, ["vocals"]).estimates["vocals"]
+    harder = make(mask_exponent=2.0).separate(mixture, RATE, ["vocals"]).estimates["vocals"]
     assert not torch.allclose(harder, plain)
 
 

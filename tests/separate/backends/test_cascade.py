@@ -130,8 +130,8 @@ def test_silence_gives_silence(make):
 def test_of_shared_stems_the_last_is_what_the_others_leave(make):
     mixture = noise(RATE)
     free, shared = (
-        make(share=share).separate(mixture, RATE, ["bass", "vocals", "drums"])
-        for share in (False, True)
+        make(sum_to_mixture=shares).separate(mixture, RATE, ["bass", "vocals", "drums"])
+        for shares in (False, True)
     )
     for name in ("bass", "vocals"):
         torch.testing.assert_close(shared.estimates[name], free.estimates[name])

@@ -116,20 +116,25 @@ def test_free_queries_claim_the_largest_of_their_masks() -> None:
 def test_shared_masks_sum_to_one() -> None:
     stereo, masks = mixture(), random_masks(3)
     parts = masks / masks.sum(0)
-    check(Fixed(masks, share=True).found(stereo), [*(masked(stereo, m) for m in parts), stereo])
+    check(
+        Fixed(masks, sum_to_mixture=True).found(stereo),
+        [*(masked(stereo, m) for m in parts), stereo],
+    )
 
 
 def test_one_shared_query_is_not_the_whole_mixture() -> None:
     stereo, masks = mixture(), random_masks(1)
     estimate = masked(stereo, masks[0])
-    check(Fixed(masks, share=True).found(stereo), [estimate, estimate])
+    check(Fixed(masks, sum_to_mixture=True).found(stereo), [estimate, estimate])
 
 
 def test_a_locked_mask_is_kept_and_the_others_share_what_it_leaves() -> None:
     stereo, (voice, drums, bass) = mixture(), random_masks(3)
     left = (1 - voice) / (drums + bass)
     parts = [voice, drums * left, bass * left]
-    found = Fixed(torch.stack([voice, drums, bass]), [True, False, False], share=True).found(stereo)
+    found = Fixed(
+        torch.stack([voice, drums, bass]), [True, False, False], sum_to_mixture=True
+    ).found(stereo)
     check(found, [*(masked(stereo, m) for m in parts), stereo])
 
 
@@ -137,9 +142,11 @@ def test_locked_masks_that_take_too_much_are_scaled_down() -> None:
     stereo, (one, two, rest) = mixture(), random_masks(3)
     scale = (one + two).clamp_min(1)
     parts = [one / scale, two / scale, rest / rest * (1 - one - two).clamp_min(0)]
-    found = Fixed(torch.stack([one, two, rest]), [True, True, False], share=True).found(stereo)
+    found = Fixed(torch.stack([one, two, rest]), [True, True, False], sum_to_mixture=True).found(
+        stereo
+    )
     check(found, [*(masked(stereo, m) for m in parts), stereo])
-    only = Fixed(torch.stack([one, two]), [True, True], share=True).found(stereo)
+    only = Fixed(torch.stack([one, two]), [True, True], sum_to_mixture=True).found(stereo)
     check(only, [masked(stereo, one / scale), stereo - masked(stereo, one / scale), stereo])
 
 
@@ -151,9 +158,9 @@ def test_what_is_doubtful_falls_to_the_rest() -> None:
     expected = [masked(stereo, mask / whole) for mask in (voice, hard, rest)]
     kept, left = masked(stereo, voice), (1 - voice) / (hard + rest)
     rests = [False, False, True]
-    found = Fixed(masks, [True, False, False], share=True).found(stereo, rests)
+    found = Fixed(masks, [True, False, False], sum_to_mixture=True).found(stereo, rests)
     check(found, [kept, masked(stereo, hard * left), masked(stereo, rest * left), stereo])
-    found = Fixed(masks, share=True).found(stereo, rests)
+    found = Fixed(masks, sum_to_mixture=True).found(stereo, rests)
     whole = voice**1.5 + hard + rest
     expected = [masked(stereo, mask / whole) for mask in (voice**1.5, hard, rest)]
     check(found, [*expected, stereo])
@@ -163,7 +170,7 @@ def test_what_is_doubtful_falls_to_the_rest() -> None:
 
 def test_where_all_masks_are_0_the_last_gets_all() -> None:
     stereo = mixture()
-    found = Fixed(torch.zeros(2, 2, FRAMES, BINS), share=True).found(stereo)
+    found = Fixed(torch.zeros(2, 2, FRAMES, BINS), sum_to_mixture=True).found(stereo)
     check(found, [torch.zeros_like(stereo), stereo, stereo])
 
 
@@ -227,7 +234,7 @@ def spleeter(**settings: object) -> tuple[object, Tensor]:
 
 @pytest.mark.parametrize("strength", [1.0, 2.0, 0.5])
 def test_spleeter_masks_are_powers_over_the_power_of_all(strength: float) -> None:
-    model, estimates = spleeter(strength=strength)
+    model, estimates = spleeter(mask_exponent=strength)
     assert model.stems == ("vocals", "drums", "bass") and model.name == "mine"
     wanted = [query.positive for query in model.prepare([Query("bass"), Query("vocals")])]
     found = masks_of(model, wanted, torch.rand(2, 64, BINS))
@@ -253,7 +260,7 @@ def test_the_small_unets_masks_are_its_networks(channels: int, strength: float) 
     torch.manual_seed(0)
     net = SmallUNet(UNetConfig(channels=channels, widths=(2,) * 6, film_dim=4)).eval()
     nn.init.normal_(net.film.out.weight, std=0.5)
-    model = wrap(net, card("small-unet"), Settings(strength=strength))
+    model = wrap(net, card("small-unet"), Settings(mask_exponent=strength))
     prepared = model.prepare(
         [Query("drums", ("drums",)), Query("rain", ("rain",), exclude=("dog",))]
     )
@@ -304,7 +311,7 @@ def test_a_larger_strength_decides_harder(default: MaskModel) -> None:
     magnitude = 20 * torch.rand(2, 64, BINS)
     (query,) = default.prepare([parse_query("vocals")])
     soft = masks_of(default, [query.positive], magnitude)[0, ..., :1024]
-    hard = masks_of(open_model("default", Settings(strength=2)), [query.positive], magnitude)[
+    hard = masks_of(open_model("default", Settings(mask_exponent=2)), [query.positive], magnitude)[
         0, ..., :1024
     ]
     expected = soft.square() / (soft.square() + (1 - soft).square())

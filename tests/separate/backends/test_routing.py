@@ -97,9 +97,10 @@ def test_a_stem_that_is_asked_for_itself_claims_its_parts_too() -> None:
 
 
 def test_the_last_of_shared_queries_is_what_the_others_leave() -> None:
-    assert separated("drums", "bass", "dog barking", share=True)[0] == [10, 100, 1 - 110, 1]
-    assert separated("drums", "bass", share=True)[0] == [10, 1 - 10, 1]
-    assert separated("bass", share=True)[0] == [100, 100]
+    found = separated("drums", "bass", "dog barking", sum_to_mixture=True)[0]
+    assert found == [10, 100, 1 - 110, 1]
+    assert separated("drums", "bass", sum_to_mixture=True)[0] == [10, 1 - 10, 1]
+    assert separated("bass", sum_to_mixture=True)[0] == [100, 100]
 
 
 def test_the_query_model_is_opened_once_and_must_have_the_same_rate() -> None:

@@ -308,12 +308,12 @@ def test_tasks() -> None:
     folder = Path("out")
     stems = task(folder, stems=True)
     assert [q.name for q in stems.queries] == ["vocals", "drums", "bass", "other"]
-    assert stems.settings.share and stems.settings.residual is None
+    assert stems.settings.sum_to_mixture and stems.settings.residual is None
     more = task(folder, "Drums", "lead guitar", stems=True)
     assert [q.name for q in more.queries] == ["vocals", "bass", "other", "Drums", "lead guitar"]
-    assert not more.settings.share and more.settings.residual == "residual"
+    assert not more.settings.sum_to_mixture and more.settings.residual == "residual"
     assert task(folder, stems=True, residual=True).stems[-1] == "residual"
-    assert task(folder, "a", "b", sum_to_mixture=True).settings.share
+    assert task(folder, "a", "b", sum_to_mixture=True).settings.sum_to_mixture
     assert task(folder, two_stems="vocals").stems == ("vocals", "no_vocals")
     assert task(folder, "residual").stems == ("residual", "residual (2)")
     assert task(folder, "a", exclude=["b"]).queries[0].exclude == ("b",)
