@@ -1,9 +1,14 @@
 """Fixtures that several test modules use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: tests of Ctrl-C
+# must not depend on how the suite was started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
