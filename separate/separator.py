@@ -5,7 +5,7 @@ Out: a `Separation`, or a stream of its blocks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class Separation:
     residual: Tensor  # (channels, time): the mixture without all queries together
     presence: dict[str, float]  # likelihood of each query's source in the mixture, 0..1
     sample_rate: int  # Hz
+    answered_as: dict[str, str] = field(default_factory=dict)  # by query name, what was separated
+    # instead where the model has no finer source: "vocals" for "female singer"
 
 
 class Separator:
@@ -108,6 +110,7 @@ class Separator:
             torch.from_numpy(residual),
             stream.presence,
             sample_rate,
+            stream.answered_as,
         )
 
     def stream(
@@ -150,6 +153,7 @@ class SeparationStream:
         on_progress: Callable[[int], None] | None,
     ) -> None:
         self.names = [query.name for query in queries]
+        self._queries = queries
         self._models = separator.models
         self._settings = separator.settings
         self._segments = 0
@@ -185,6 +189,17 @@ class SeparationStream:
         for model, prepared in zip(self._models, self._prepared, strict=False):
             found.update(model.routes(prepared))
         return found
+
+    @property
+    def answered_as(self) -> dict[str, str]:
+        """The broader sources that queries get, in words, by name; others are left out."""
+        broader: dict[Query, str] = {}
+        sources = self._combination.sources
+        for model, prepared in zip(self._models, self._prepared, strict=False):
+            pairs = zip(sources, model.answered_as(prepared), strict=True)
+            broader.update({source: name for source, name in pairs if name is not None})
+        said = ((query.name, query.answered_as(broader)) for query in self._queries)
+        return {name: words for name, words in said if words is not None}
 
     def _combined(self, block: StreamBlock) -> StreamBlock:
         """Turn estimates of single sources into those of the queries."""

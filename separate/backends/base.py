@@ -45,6 +45,9 @@ class SourceModel(Protocol):
     def routes(self, prepared: Any) -> dict[str, str]:
         """Return each query's route in words, by its name; empty where there is only one."""
 
+    def answered_as(self, prepared: Any) -> list[str | None]:
+        """Return for each query the broader source that is separated instead; None: itself."""
+
 
 class StemSource(SourceModel, Protocol):
     """A model of fixed stems: its queries are the names of stems."""

@@ -167,6 +167,15 @@ class CascadeModel:
         pairs = zip(prepared.queries, prepared.routes, strict=True)
         return {query.name: self._in_words(route) for query, route in pairs}
 
+    def answered_as(self, prepared: RoutedQueries) -> list[str | None]:
+        """See `SourceModel`; only the query model separates a broader source."""
+        found: list[str | None] = [None] * len(prepared.queries)
+        for group in prepared.groups.values():
+            broader = self._opened().answered_as(group.prepared)
+            for index, name in zip(group.indices, broader, strict=True):
+                found[index] = name
+        return found
+
     def _in_words(self, route: Route) -> str:
         if route.stem is None:
             return "by the query model alone: it fits no stem"

@@ -44,6 +44,7 @@ class PreparedQuery:
     is_part: tuple[bool, ...] = ()  # of each negative: a part of the positive, or another source
     negative_weight: float = 1.0  # 0: negatives change nothing
     is_rest: bool = False  # whether it asks for `other`
+    answered_as: str | None = None  # a broader source that has the same mask
 
 
 class MaskModel(ABC):
@@ -75,6 +76,10 @@ class MaskModel(ABC):
     def routes(self, prepared: Any) -> dict[str, str]:
         """See `SourceModel`; there is only one route."""
         return {}
+
+    def answered_as(self, prepared: Sequence[PreparedQuery]) -> list[str | None]:
+        """See `SourceModel`."""
+        return [query.answered_as for query in prepared]
 
     def segmentation(self, settings: Settings) -> Segmentation:
         """Return segments of `--segment` seconds in whole blocks of 64 frames."""

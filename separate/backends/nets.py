@@ -28,11 +28,20 @@ from separate.models.spleeter import FREQ_BINS, Spleeter, wiener_mask
 from separate.models.unet import SmallUNet
 from separate.models.unet_fused import FusedSpleeter
 from separate.queries.encoders import encoder_for
-from separate.queries.query import Query, embed_query, means_part, means_rest
+from separate.queries.query import (
+    Query,
+    embed_query,
+    mean_same,
+    means_part,
+    means_rest,
+    nearest_label,
+)
 from separate.settings import Settings
 from separate.weights.store import models_dir
 
 QUERY_MODEL = "default"  # separates what is finer than a stem, or belongs to none
+_VOICES = "vocals"  # the label of what the voice net separates
+_NEARLY_ALL = 0.9  # weight of the voice net from which a mask is that of all voices
 
 
 def open_model(name: str, settings: Settings) -> SourceModel:
@@ -83,15 +92,35 @@ class _QueryMaskModel(MaskModel):
         """Embed each query's positive and negative parts."""
         return [self._prepared(query) for query in queries]
 
+    def broader(self, folded: object) -> str | None:
+        """Return the source whose mask a folded query gets, where that source has many parts."""
+        return None
+
     def _prepared(self, query: Query) -> PreparedQuery:
         positive, negative = embed_query(self.encoder, query)
+        folded = self.fold(positive)
+        negatives = [self.fold(vector) for vector in negative]
+        names = [*query.exclude, *(path.name for path in query.unlike)]
+        for name, vector, other in zip(names, negative, negatives, strict=True):
+            broader = self.broader(folded)
+            is_same = broader is not None and broader == self.broader(other)
+            if query.negative_weight and (is_same or mean_same(self.encoder, positive, vector)):
+                raise QueryError(
+                    f"{name!r} can't be left out of {query.name!r}: both are separated as"
+                    f" {broader or nearest_label(self.encoder, positive)!r}; ask without it"
+                )
         return PreparedQuery(
-            self.fold(positive),
-            tuple(self.fold(vector) for vector in negative),
+            folded,
+            tuple(negatives),
             tuple(means_part(self.encoder, positive, vector) for vector in negative),
             query.negative_weight,
             is_rest=means_rest(query),
+            answered_as=self._answered_as(folded, positive),
         )
+
+    def _answered_as(self, folded: object, vector: Tensor) -> str | None:
+        broader = self.broader(folded)
+        return None if broader == nearest_label(self.encoder, vector) else broader
 
 
 class QueryModel(_QueryMaskModel):
@@ -104,6 +133,10 @@ class QueryModel(_QueryMaskModel):
     def fold(self, vector: Tensor) -> object:
         """Fold a query vector into kernels."""
         return self.net.query(vector.to(self.device))
+
+    def broader(self, folded: object) -> str | None:
+        """See `_QueryMaskModel`; the voice net has one mask for all voices."""
+        return _VOICES if cast(FusedQuery, folded).voice >= _NEARLY_ALL else None
 
     def locked(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """See `MaskModel`: the voice net's masks, which are more accurate than the others."""

@@ -52,3 +52,7 @@ class WaveformStems:
     def routes(self, prepared: Any) -> dict[str, str]:
         """See `SourceModel`; there is only one route."""
         return {}
+
+    def answered_as(self, prepared: Any) -> list[str | None]:
+        """See `SourceModel`; stems are asked for by their names."""
+        return [None] * len(prepared)

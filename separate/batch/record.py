@@ -45,6 +45,7 @@ class Record:
     outputs: list[Output] = field(default_factory=list)
     presence: dict[str, float] = field(default_factory=dict)  # 0..1 by query
     ways: dict[str, str] = field(default_factory=dict)  # by query, of models with several
+    answered_as: dict[str, str] = field(default_factory=dict)  # by query, the broader source
     warnings: list[str] = field(default_factory=list)
     duration: float = 0.0  # seconds of audio
     seconds: float = 0.0  # spent

@@ -37,6 +37,7 @@ def show_batch(
 
     signal.signal(signal.SIGTERM, _terminated)
     finished, audio_seconds, began = 0, 0.0, time.monotonic()
+    said: set[str] = set()
     with terminal(description) as screen:
         if remark:
             screen.note(remark)
@@ -49,6 +50,10 @@ def show_batch(
                 rate = audio_seconds / max(0.1, time.monotonic() - began)
                 screen.describe(f"{description}, {finished} files, {rate:.1f} x real time")
             _show(screen, record, given.out, is_old, json)
+            for line in [] if is_old else _routes(record):
+                if line not in said:  # of the first file alone
+                    said.add(line)
+                    screen.note(line)
 
         try:
             result = run_batch(
@@ -79,10 +84,14 @@ def _show(screen: "Terminal", record: "Record", folder: "Place", is_old: bool, j
             screen.result(str(child_of(folder, output.path)))
     if record.error:
         screen.note(f"error: {one_line(record.error)}")
-    for query, way in () if is_old else record.ways.items():
-        screen.note(f"{query!r}: {way}")
     for warning in [] if is_old else record.warnings:
         screen.note(f"warning: {one_line(f'{record.input}: {warning}')}")
+
+
+def _routes(record: "Record") -> list[str]:
+    """Return a line for each query that a model answers in one of several ways."""
+    ways = [f"{query!r}: {way}" for query, way in record.ways.items()]
+    return ways + [f"{query!r} is answered as: {it}" for query, it in record.answered_as.items()]
 
 
 def _terminated(number: int, frame: object) -> NoReturn:

@@ -3,8 +3,9 @@
 In: a phrase or a `Query`. Out: vectors in the encoder's space.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ LONGEST_EXAMPLE_SECONDS = 300.0  # the rest of an example is ignored
 SILENT_PEAK = 1e-3  # an example that stays below it (-60 dBFS) is silent
 SILENT_SHARE = 0.03  # pieces that stay 30 dB below the loudest are skipped, as USS does
 HIGHEST_NEGATIVE_WEIGHT = 10.0
+_SAME = 0.93  # cosine of two queries with nearly the same mask
+_SAME_OF_LABEL = 0.7  # of two queries that are nearest to the same label, which the nets know
 _REST = "other"  # the label of all that belongs to no other stem
 
 
@@ -60,6 +63,17 @@ class Query:
         if self.is_rest or self.sources:
             return str(Meaning(tuple(source.name for source in self.sources), (), self.is_rest))
         return str(Meaning(self.text, self.exclude)) if self.text else self.name
+
+    def answered_as(self, broader: Mapping["Query", str]) -> str | None:
+        """Say what is separated where a model has no finer source; None: what is asked for.
+
+        Args:
+            broader: Of single sources, the name of the broader one.
+        """
+        if broader.keys().isdisjoint(self.singles):
+            return None
+        names = (broader.get(source, source.name) for source in self.singles)
+        return str(Meaning(tuple(dict.fromkeys(names)), (), self.is_rest))
 
     def __post_init__(self) -> None:
         """Check the weights.
@@ -135,13 +149,18 @@ def readings(queries: Sequence[Query]) -> str:
 
 def unknown_words(queries: Sequence[Query]) -> list[str]:
     """Return a line for each query with words that the encoder knows only by their letters."""
-    texts = {query: " ".join(text for single in query.singles for text in single.text)
-             for query in queries}  # fmt: skip
-    return [
-        f"{', '.join(map(repr, words))} in {query.name!r} is not known: English is understood best"
-        for query, text in texts.items()
-        if (words := unknown(text))
-    ]
+    lines = []
+    for query in queries:
+        words = unknown(" ".join(text for single in query.singles for text in single.text))
+        if words:
+            named = " and ".join(map(repr, dict.fromkeys(words)))
+            where = "" if words == [query.name.casefold()] else f" of {query.name!r}"
+            verb = "is no word" if len(words) == 1 else "are no words"
+            lines.append(
+                f"{named}{where} {verb} that the model knows, so that the result may be another"
+                " sound; try a more common English word, or an example by --like"
+            )
+    return lines
 
 
 def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
@@ -172,6 +191,18 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
     return functional.normalize(positive, dim=0), negatives
 
 
+def nearest_label(encoder: Encoder, vector: Tensor) -> str:
+    """Return the label of the vocabulary whose name is nearest to a vector `(dim,)`."""
+    likeness = _label_vectors(encoder) @ vector  # type: ignore[arg-type]  # any object has a hash
+    return list(vocabulary.labels())[int(likeness.argmax())]
+
+
+@lru_cache(maxsize=2)
+@torch.inference_mode()
+def _label_vectors(encoder: Encoder) -> Tensor:
+    return encoder.embed_text(list(vocabulary.labels()))
+
+
 def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
     """Return whether the unwanted source is a part of the wanted one, by their nearest labels.
 
@@ -180,10 +211,15 @@ def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
         wanted: `(dim,)`.
         unwanted: `(dim,)`.
     """
-    names = list(vocabulary.labels())
-    vectors = encoder.embed_text(names)
-    whole, part = (names[int((vectors @ vector).argmax())] for vector in (wanted, unwanted))
+    whole, part = (nearest_label(encoder, vector) for vector in (wanted, unwanted))
     return whole != part and whole in vocabulary.ancestors(part)
+
+
+def mean_same(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
+    """Return whether two vectors `(dim,)` are too near to get different masks."""
+    likeness = float(wanted @ unwanted)
+    labels = {nearest_label(encoder, vector) for vector in (wanted, unwanted)}
+    return likeness > _SAME or (likeness > _SAME_OF_LABEL and len(labels) == 1)
 
 
 def means_rest(query: Query) -> bool:

@@ -51,6 +51,7 @@ class FakeStream:
         self._separator = separator
         self._blocks, self._names, self._on_progress = blocks, names, on_progress
         self.presence = {name: 0.9 if name != "bagpipes" else 0.01 for name in names}
+        self.answered_as = {name: "vocals" for name in names if name == "female singer"}
 
     def __iter__(self) -> Iterator[StreamBlock]:
         done = 0

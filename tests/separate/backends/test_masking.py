@@ -1,6 +1,7 @@
 """From masks to windows of sources, against PyTorch's own transform, with masks of the test."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -326,11 +327,53 @@ def test_only_the_voices_masks_are_locked_and_other_is_the_rest(default: MaskMod
 
 
 def test_queries_are_prepared_with_all_that_they_say(default: MaskModel) -> None:
-    query = parse_query("vocals", exclude=["backing vocals", "drums"], negative_weight=0.7)
+    query = parse_query("drums", exclude=["cymbals", "vocals"], negative_weight=0.7)
     (prepared,) = default.prepare([query])
     assert (prepared.is_part, prepared.negative_weight) == ((True, False), 0.7)
     assert len(prepared.negative) == 2
     assert default.routes([prepared]) == {}
+
+
+@pytest.mark.parametrize(
+    ("phrase", "broader"),
+    [
+        ("female singer", "vocals"), ("lead vocals", "vocals"), ("speech", "vocals"),
+        ("rapper", "vocals"), ("vocals", None), ("the singer", None), ("snare", None),
+        ("dog barking", None), ("other", None),
+    ],
+)  # fmt: skip
+def test_words_for_one_kind_of_voice_are_answered_as_vocals(
+    default: MaskModel, phrase: str, broader: str | None
+) -> None:
+    assert default.answered_as(default.prepare([parse_query(phrase)])) == [broader]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "negative", "named"),
+    [
+        ("singer", "backing vocals", "vocals"), ("female vocals", "male vocals", "vocals"),
+        ("speech", "singing", "vocals"), ("drums", "drum kit", "drums"),
+        ("lead guitar", "rhythm guitar", "electric guitar"),
+    ],
+)  # fmt: skip
+def test_a_negative_that_has_the_same_mask_is_refused(
+    default: MaskModel, phrase: str, negative: str, named: str
+) -> None:
+    query = parse_query(phrase, exclude=[negative])
+    with pytest.raises(QueryError, match=f"{negative}.*can't be left out.*'{named}'") as caught:
+        default.prepare([query])
+    assert "\n" not in str(caught.value)
+    assert default.prepare([replace(query, negative_weight=0.0)])  # it changes nothing
+
+
+@pytest.mark.parametrize(
+    ("phrase", "negative"),
+    [("guitar", "piano"), ("drums", "cymbals"), ("flute", "clarinet"), ("guitar", "vocals"),
+     ("dog bark", "rain"), ("electric guitar", "clean guitar"), ("bass guitar", "double bass")],
+)  # fmt: skip
+def test_other_negatives_are_obeyed(default: MaskModel, phrase: str, negative: str) -> None:
+    (prepared,) = default.prepare([parse_query(phrase, exclude=[negative])])
+    assert len(prepared.negative) == 1
 
 
 # Waveform models, and which network gets which way.

@@ -51,6 +51,9 @@ class Queries:
         self.asked.append([query.name for query in queries])
         return len(queries)
 
+    def answered_as(self, prepared: int) -> list[str | None]:
+        return [f"broad {name}" if name == "snare" else None for name in self.asked[-1]]
+
     def separate(self, stereo: Tensor, prepared: int, sums: Sums = ()) -> Tensor:
         return torch.stack([stereo * factor for factor in (*range(2, 2 + prepared), 50)])
 
@@ -124,6 +127,12 @@ def test_each_way_is_said() -> None:
         "snare": "from the stem 'drums' of stems, by the query model",
         "rain": "by the query model alone: it fits no stem",
     }
+
+
+def test_what_the_query_model_answers_broadly_is_said_of_each_query() -> None:
+    model = CascadeModel(Stems(), Settings(), Queries)
+    plan = model.prepare([parse_query(text) for text in ("bass", "kick", "snare", "drums")])
+    assert model.answered_as(plan) == [None, None, "broad snare", None]
 
 
 TWO = ("vocals", "accompaniment")

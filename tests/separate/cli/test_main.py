@@ -46,6 +46,14 @@ def test_run_writes_and_prints_files(tmp_path: Path) -> None:
     assert files(out) == ["süß 🎸/drums.wav", "süß 🎸/residual.wav"]
 
 
+def test_a_broader_answer_is_said_once_and_recorded_of_each_file(tmp_path: Path) -> None:
+    songs, out = [sound(tmp_path / name) for name in ("a.wav", "b.wav")], tmp_path / "out"
+    result = separate("run", *songs, "-q", "female singer", "-q", "drums", "-o", out)
+    assert result.stderr.count("'female singer' is answered as: vocals\n") == 1
+    records = [json.loads(line) for line in (out / "separate.jsonl").read_text().splitlines()]
+    assert [record["answered_as"] for record in records] == [{"female singer": "vocals"}] * 2
+
+
 def test_json_is_the_record(tmp_path: Path) -> None:
     song, out = sound(tmp_path / "a.wav"), tmp_path / "out"
     arguments = ("run", song, tmp_path / "no.wav", "-q", "drums", "-o", out, "--json", "--resume")

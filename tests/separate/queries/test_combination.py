@@ -62,6 +62,22 @@ def test_estimates_of_sums_and_rests() -> None:
     assert combination.presence([0.2, 0.7]) == [0.2, 0.2, 0.7, 1.0]
 
 
+def test_broader_answers_keep_the_querys_grammar() -> None:
+    asked = ["female singer", "no female singer", "female singer and drums", "drums"]
+    queries = [parse_query(text) for text in asked]
+    broader = {queries[0]: "vocals"}
+    assert [query.answered_as(broader) for query in queries] == [
+        "vocals", "everything but vocals", "vocals and drums", None,
+    ]  # fmt: skip
+
+
+def test_broader_answers_are_part_of_the_result() -> None:
+    result = Separator(Settings(threads=1)).separate(
+        np.zeros((2, 44_100), np.float32), 44_100, ["female singer", "no rapper", "drums"]
+    )
+    assert result.answered_as == {"female singer": "vocals", "no rapper": "everything but vocals"}
+
+
 def test_what_rests_leave_is_the_residual() -> None:
     combination = Combination([parse_query("no vocals or bass"), parse_query("vocals")])
     outputs = np.array([[[1.0]], [[2.0]], [[2.5]]], np.float32)

@@ -7,6 +7,7 @@ import pytest
 
 from separate.errors import QueryError
 from separate.queries.grammar import Meaning, parse_meaning, split_queries
+from separate.queries.query import parse_query, unknown_words
 from separate.queries.vocabulary import labels
 from separate.queries.words import LANGUAGES, unknown
 
@@ -81,3 +82,7 @@ def labels_of(meaning: Meaning) -> set[str]:
 def test_unknown_words_are_told() -> None:
     assert unknown("the sound of rain") == [] and unknown("drums") == []
     assert unknown("shamisen solo") == ["shamisen"] and unknown("скрипка") == ["скрипка"]
+    (line,) = unknown_words([parse_query("shamisen"), parse_query("drums")])
+    assert line.startswith("'shamisen' is no word that the model knows")
+    (line,) = unknown_words([parse_query("gentle shamisen")])
+    assert line.startswith("'shamisen' of 'gentle shamisen' is no word")
