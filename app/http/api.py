@@ -13,6 +13,7 @@ import gradio as gr
 
 from separate.app.http.guard import SESSION_HEADER
 from separate.app.jobs.queue import OVER, Job
+from separate.app.jobs.refusals import without_options
 from separate.app.jobs.service import Service
 from separate.errors import SeparateError
 
@@ -52,7 +53,7 @@ def add_api(service: Service) -> None:
             service.cancel(_key(request), job)
             return service.view(_key(request), job)
         except SeparateError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+            raise gr.Error(without_options(str(error)), print_exception=False) from error
 
     described = (
         (separate, "Take sources out of an upload. Yields the job's state; the last one has the"
@@ -79,7 +80,7 @@ def _started(start: Any, key: str, asked: dict[str, Any]) -> Job:
     try:
         job: Job = start(key, asked)
     except SeparateError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(without_options(str(error)), print_exception=False) from error
     return job
 
 

@@ -6,12 +6,14 @@ of its uploads, file cache, proxy or streams.
 """
 
 import asyncio
+import json
 import re
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from separate.app.config import ServeConfig
 from separate.app.http.auth import is_allowed
+from separate.app.http.errors import body
 from separate.app.jobs.store import Store
 
 Scope = dict[str, Any]
@@ -21,6 +23,11 @@ _MOST_BODY_BYTES = 1_000_000  # of anything but an upload
 _UPLOAD_SPARE_BYTES = 1_000_000
 _OPEN_TO_ALL = ("/health",)
 _OWN = re.compile(r"/(health|session|upload|examples?|jobs|results|lyrics|separate-static)(/.*)?")
+_OF_A_SESSION = re.compile(r"/(upload|examples|jobs|results)(/.*)?")
+_NO_SESSION = (
+    "this needs a session: POST /session gives one; send it in the header X-Separate-Session or"
+    " keep the cookie"
+)
 _GRADIO = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?"
     r"|/(assets|static|svelte)/.*|/gradio_api/(info|openapi\.json|app_id|startup-events|theme\.css)/?"
@@ -50,16 +57,16 @@ _HEADERS = (
 
 
 class Guard:
-    """An ASGI application around another one."""
+    """An ASGI application around two others: our routes, and the page."""
 
-    def __init__(self, app: Any, config: ServeConfig, store: Store) -> None:
-        self._app, self._config, self._store = app, config, store
+    def __init__(self, own: Any, page: Any, config: ServeConfig, store: Store) -> None:
+        self._own, self._page, self._config, self._store = own, page, config, store
         self.cookie = f"separate_session_{config.port}"
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Let a request pass, or answer it."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._page(scope, receive, send)
             return
         if scope["type"] != "http":
             return
@@ -76,24 +83,31 @@ class Guard:
             if "authorization" in headers:
                 await asyncio.sleep(_LOGIN_PAUSE_SECONDS)
             challenge = (b"www-authenticate", b'Basic realm="separate", charset="UTF-8"')
-            await _answer(send, 401, "log in to use this page", challenge)
+            await _refuse(send, 401, "login_required", "log in to use this page", challenge)
             return
-        if not (_OWN.fullmatch(path) or _GRADIO.fullmatch(path)):
-            await _answer(send, 404, "there is no such page")
+        is_own = _OWN.fullmatch(path) is not None
+        if not (is_own or _GRADIO.fullmatch(path)):
+            await _refuse(send, 404, "not_found", "there is no such page")
             return
         limit = _MOST_BODY_BYTES
         if path == "/upload":
             limit = self._config.max_upload_bytes + _UPLOAD_SPARE_BYTES
         declared = headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:
-            await _answer(send, 413, self._too_much(path), (b"connection", b"close"))
+            await _refuse(send, 413, "too_large", self._too_much(path), (b"connection", b"close"))
             return
         key, is_new = self._key(headers)
+        if is_new and _OF_A_SESSION.fullmatch(path):
+            if headers.get("expect") != "100-continue":
+                await _drain(_limited(receive, limit))  # a client that still sends hears nothing
+            await _refuse(send, 401, "no_session", _NO_SESSION)
+            return
         inner = {**scope, "path": path, "raw_path": path.encode()}
         kept = [(n, v) for n, v in scope["headers"] if n.decode("latin-1") != SESSION_HEADER]
         inner["headers"] = [*kept, (SESSION_HEADER.encode(), key.encode())]
         extra = [self._set_cookie(key, scope)] if is_new and path in ("/", "/session") else []
-        await self._app(inner, _limited(receive, limit), _dressed(send, extra))
+        app = self._own if is_own else self._page
+        await app(inner, _limited(receive, limit), _dressed(send, extra))
 
     def _too_much(self, path: str) -> str:
         if path == "/upload":
@@ -149,9 +163,17 @@ def _dressed(send: Any, extra: list[tuple[bytes, bytes]]) -> Any:
     return dressed
 
 
-async def _answer(send: Any, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-    kind = (b"content-type", b"text/plain; charset=utf-8")
+async def _drain(receive: Any) -> None:
+    """Read the rest of a body."""
+    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+        pass
+
+
+async def _refuse(
+    send: Any, status: int, code: str, text: str, *headers: tuple[bytes, bytes]
+) -> None:
+    kind = (b"content-type", b"application/json")
     await send(
         {"type": "http.response.start", "status": status, "headers": [kind, *_HEADERS, *headers]}
     )
-    await send({"type": "http.response.body", "body": text.encode()})
+    await send({"type": "http.response.body", "body": json.dumps(body(code, text)).encode()})

@@ -1,7 +1,7 @@
 """Our own routes: uploads in, jobs and results out, each only to the session that they belong to.
 
 In: requests that have passed the guard, with the session's key in a header. Out: JSON and files;
-an error is `{"error": "one line"}` with a status that fits.
+errors are those of `separate.app.http.errors`.
 """
 
 import tempfile
@@ -18,11 +18,13 @@ from starlette.requests import ClientDisconnect
 
 from separate.app.config import ServeConfig
 from separate.app.http import uploads
+from separate.app.http.errors import failure
 from separate.app.http.guard import SESSION_HEADER
 from separate.app.jobs.lyrics import missing
+from separate.app.jobs.refusals import TooLarge
 from separate.app.jobs.remix import parse_gains, remix, write_zip
 from separate.app.jobs.service import Service
-from separate.errors import InputError, SeparateError
+from separate.errors import InputError
 from separate.settings import FORMATS
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -37,13 +39,6 @@ _PRIVATE = {"cache-control": "private, max-age=600"}
 def key_of(request: Request) -> str:
     """Return the session's key, which the guard has checked."""
     return request.headers[SESSION_HEADER]
-
-
-def error_response(error: SeparateError) -> JSONResponse:
-    """Turn an error into an answer."""
-    gone = isinstance(error, InputError) and "no longer here" in str(error)
-    status = 413 if isinstance(error, uploads.TooLarge) else 404 if gone else 422
-    return JSONResponse({"error": " ".join(str(error).split())}, status)
 
 
 def make_router(service: Service) -> APIRouter:
@@ -70,7 +65,7 @@ def _add_general(router: APIRouter, service: Service) -> None:
         path = STATIC / name
         kind = _STATIC_TYPES.get(path.suffix)
         if kind is None or path.parent != STATIC or not path.is_file():
-            return Response(status_code=404)
+            return failure(404, "not_found", "there is no such page")
         return FileResponse(path, media_type=kind, headers={"cache-control": "no-cache"})
 
     @router.get("/lyrics")
@@ -88,12 +83,12 @@ def _add_uploads(router: APIRouter, service: Service) -> None:
         key, config, store = key_of(request), service.config, service.store
         if int(request.headers.get("content-length", "0")) > config.max_upload_bytes:
             shown = uploads.shown_name(name)
-            return error_response(uploads.TooLarge(uploads.too_large(shown, config)))
+            raise TooLarge(uploads.too_large(shown, config))
         try:
             kept = await uploads.receive(store, config, key, name, request.stream())
             await run_in_threadpool(uploads.check, store, config, key, kept)
         except ClientDisconnect:
-            return Response(status_code=400)
+            return failure(400, "broken_off", "the upload broke off; send it again")
         return JSONResponse(upload_view(kept))
 
     @router.post("/examples")

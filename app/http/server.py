@@ -25,22 +25,19 @@ def make_app(service: Any) -> Any:
     import gradio as gr
     from fastapi import FastAPI
 
+    from separate.app.http.errors import add_handlers
     from separate.app.http.guard import Guard
-    from separate.app.http.routes import error_response, make_router
+    from separate.app.http.routes import make_router
     from separate.app.page import head, make_page, theme
-    from separate.errors import SeparateError
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(make_router(service))
-
-    @app.exception_handler(SeparateError)
-    async def explain(request: Any, error: SeparateError) -> Any:
-        return error_response(error)
+    own = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    own.include_router(make_router(service))
+    add_handlers(own, service.store.root)
 
     page = make_page(service)
     page.queue(max_size=None, default_concurrency_limit=None)
     mounted = gr.mount_gradio_app(
-        app,
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,
         path="/",
         root_path=service.config.root_path or None,
@@ -53,7 +50,7 @@ def make_app(service: Any) -> Any:
         theme=theme(),
         head=head(service),
     )
-    return Guard(mounted, service.config, service.store)
+    return Guard(own, mounted, service.config, service.store)
 
 
 def _quiet_gradio() -> None:

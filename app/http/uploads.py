@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from separate.app.config import ServeConfig
+from separate.app.jobs.refusals import TooLarge
 from separate.app.jobs.store import Store, Upload
 from separate.audio import AudioReader
 from separate.batch.names import safe_name
@@ -23,10 +24,6 @@ _FULL_RATE = 48_000  # Hz; a recording at twice that counts double
 _LOOK_BYTES = 16_000_000
 _BLOCK_SAMPLES = 262_144
 _checks = threading.Semaphore(2)  # decoders at once
-
-
-class TooLarge(InputError):  # noqa: N818 - it says what it is
-    """More bytes than are allowed."""
 
 
 async def receive(

@@ -17,6 +17,7 @@ from typing import Any
 
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrder
+from separate.app.jobs.refusals import without_options
 from separate.errors import Cancelled, SeparateError
 from separate.settings import Settings
 
@@ -134,7 +135,7 @@ class Worker:
             "mixture": mixture,
             "track": item.track.name,
             "residual": job.settings.residual,
-            "warnings": list(record.warnings),
+            "warnings": [without_options(warning) for warning in record.warnings],
             "duration": record.duration,
             "seconds": seconds,
             "model": settings.model,

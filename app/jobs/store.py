@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from separate.app.jobs.queue import Job
-from separate.errors import InputError
+from separate.app.jobs.refusals import NotHere, TooMany
 
 _KEY_BYTES = 24
 MOST_UPLOADS = 200  # of a session at a time
@@ -110,7 +110,7 @@ class Store:
         """
         session = self.session(key)
         if len(session.uploads) >= MOST_UPLOADS:
-            raise InputError(f"{MOST_UPLOADS} files are here already; remove some first")
+            raise TooMany(f"{MOST_UPLOADS} files are here already; delete some first")
         word = secrets.token_urlsafe(16)
         folder = session.folder / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
@@ -136,7 +136,7 @@ class Store:
         with self._lock:
             upload = self.session(key).uploads.get(word) if isinstance(word, str) else None
             if upload is None:
-                raise InputError("this file is no longer here; upload it again")
+                raise NotHere("this file is no longer here; upload it again")
             upload.used = self._clock()
             return upload
 
@@ -155,7 +155,7 @@ class Store:
         with self._lock:
             jobs = self.session(key).jobs
             if sum(not other.is_over for other in jobs.values()) >= MOST_WAITING:
-                raise InputError(f"{MOST_WAITING} files are waiting already; try again later")
+                raise TooMany(f"{MOST_WAITING} files are waiting already; try again later")
             jobs[job.id] = job
 
     def job(self, key: str, word: object) -> Job:
@@ -167,7 +167,7 @@ class Store:
         with self._lock:
             job = self.session(key).jobs.get(word) if isinstance(word, str) else None
             if job is None:
-                raise InputError("this result is no longer here; separate the file again")
+                raise NotHere("this result is no longer here; separate the file again")
             job.used = self._clock()
             return job
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from separate.app.jobs.child import serve
 from separate.app.jobs.queue import Job, JobQueue
+from separate.app.jobs.refusals import without_options
 from separate.settings import Settings
 
 _POLL_SECONDS = 0.1
@@ -89,7 +90,7 @@ def without_paths(message: str, job: Job) -> str:
     message = message.replace(str(job.order.source), job.title)
     for path in getattr(job.order, "like", ()):
         message = message.replace(str(path), path.name)
-    return message.replace(str(job.folder), "the results")
+    return without_options(message.replace(str(job.folder), "the results"))
 
 
 def _finish(job: Job, message: tuple[Any, ...]) -> bool:

@@ -80,7 +80,7 @@ async function answer(response) {
   } catch {
     // Not from our routes; the status says enough.
   }
-  if (!response.ok) throw new Error(content?.error ?? `The server answered ${response.status}. Try again.`);
+  if (!response.ok) throw new Error(content?.error?.message ?? `The server answered ${response.status}. Try again.`);
   return content;
 }
 
@@ -116,10 +116,10 @@ export function send(file, name, onPart = () => {}, signal = null) {
       try {
         content = JSON.parse(request.responseText);
       } catch {
-        content = { error: request.responseText || `The server answered ${request.status}.` };
+        content = {};
       }
       if (request.status === 200) resolve(content);
-      else reject(new Error(content.error ?? `The server answered ${request.status}.`));
+      else reject(new Error(content.error?.message ?? `The server answered ${request.status}.`));
     });
     request.addEventListener("error", () => reject(new Error("The upload broke off. Try again.")));
     request.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));

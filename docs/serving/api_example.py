@@ -21,7 +21,7 @@ answer = requests.post(
 )
 upload = answer.json()
 if not answer.ok:
-    sys.exit(upload["error"])
+    sys.exit(upload["error"]["message"])
 
 client = Client(url, headers=headers, verbose=False)
 job = client.submit(upload["upload"], queries, api_name="/separate")
