@@ -1,20 +1,18 @@
 """A CNN that estimates which bins of a spectrogram are a voice's, by the ideal binary mask.
 
-In: magnitudes `(batch, frames, 2049)` of mono audio at 22,050 Hz (window 1024, FFT 4096, hop 256).
-Out: for each bin the likelihood that the voice is louder there than all else.
+In: magnitudes `(batch, frames, 513)` of mono audio at 16 kHz (FFT 1024, hop 256). Out: for each bin
+the likelihood that the voice is louder there than all else.
 
 Source: K. W. E. Lin, B. T. Balamurali, E. Koh, S. Lui, D. Herremans, "Singing voice separation
 using a deep convolutional neural network trained by ideal binary mask and cross entropy", Neural
-Computing and Applications, 2018. Where this deviates: magnitudes enter compressed, so that level
-matters less; a frame's features are normalised before the dense layers, which then train faster;
-where the sources are silent the mask is 0; and the four convolutions take the frames beside the
-patch where the paper's take zeros, so that their outputs are the same for all patches and are
-computed once a frame, not nine times.
+Computing and Applications, 2018. The target and the loss are the paper's, each bin weighed by its
+loudness. The network is leaner: the paper's pools 2,049 bins to 15 before dense layers decide all
+bins of nine frames. Here a strided convolution keeps what it needs of each four bins in channels.
+Dense layers take whole frames, dilated convolutions join 81 frames around each, and what they find
+returns as maps beside the convolutions' own, so that harmonics need not pass the dense layers.
 """
 
-import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +20,12 @@ from torch.nn import functional
 
 from separate.models.stft import StftConfig
 
-SAMPLE_RATE = 22_050  # Hz
-STFT = StftConfig(n_fft=4096, hop_length=256, win_length=1024)
+SAMPLE_RATE = 16_000  # Hz
+STFT = StftConfig(n_fft=1024, hop_length=256)
 STEMS = ("vocals", "accompaniment")
-PATCH = 9  # frames that are classified together
-TRAIN_HOP = 8  # frames from patch to patch in training; 1 in use
-_KERNEL = (3, 12)  # frames, bins
-_POOL = 12  # bins
-_CONTEXT = 4  # frames that the four convolutions take on either side
+_STRIDE = 4  # bins a position
+_POSITIONS = STFT.bins // _STRIDE
+_KERNEL = (3, 5)  # frames, positions
 _LOUD = 0.1  # magnitude from which compression sets in
 _MEAN, _SPREAD = 1.5, 1.5  # of compressed magnitudes of music, about
 _SILENCE = 1e-3  # magnitude below which a bin counts as silent: 108 dB below a full-scale tone
@@ -39,71 +35,106 @@ _SILENCE = 1e-3  # magnitude below which a bin counts as silent: 108 dB below a 
 class IbmCnnConfig:
     """Size, and the likelihood below which a bin is not the voice's."""
 
-    channels: tuple[int, ...] = (32, 16, 64, 32)  # of the four convolutions
-    hidden: tuple[int, ...] = (2048, 512)  # of the dense layers
-    dropout: float = 0.5  # of the dense layers
+    channels: int = 32  # of the convolutions
+    maps: int = 8  # channels that go into the dense layers, and that come back
+    hidden: int = 512  # width of the dense layers
+    dilations: tuple[int, ...] = (1, 3, 9, 27)  # frames, of the convolutions over time
+    dropout: float = 0.2  # of the dense layers
     threshold: float = 0.15  # theta
 
 
 class IbmCnn(nn.Module):
-    """Two times two convolutions and a pooling, then three dense layers over nine frames."""
+    """Convolutions, dense layers over whole frames, and convolutions that join both."""
 
     def __init__(self, config: IbmCnnConfig | None = None) -> None:
         super().__init__()
-        self.config = config or IbmCnnConfig()
-        widths = (1, *self.config.channels)
-        self.convs = nn.ModuleList(nn.Conv2d(a, b, _KERNEL) for a, b in pairwise(widths))
-        bands = math.ceil(math.ceil(STFT.bins / _POOL) / _POOL)  # after both poolings
-        sizes = (PATCH * bands * widths[-1], *self.config.hidden)
-        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.head = nn.Linear(sizes[-1], PATCH * STFT.bins)
-        for layer in (*self.convs, *self.dense):
-            nn.init.kaiming_normal_(layer.get_parameter("weight"), nonlinearity="relu")
-            nn.init.zeros_(layer.get_parameter("bias"))
+        self.config = config = config or IbmCnnConfig()
+        width, maps = config.channels, config.maps
+        self.first = nn.Conv2d(
+            1, width, (3, 2 * _STRIDE), stride=(1, _STRIDE), padding=(1, _STRIDE // 2)
+        )
+        self.first_norm = nn.LayerNorm(width)
+        self.before = nn.ModuleList(_Convolution(width, width) for _ in range(2))
+        self.dense = _WholeFrames(config)
+        self.after = nn.ModuleList(_Convolution(width + more, width) for more in (maps, 0))
+        self.last = nn.ConvTranspose2d(
+            width, 1, (1, 2 * _STRIDE), stride=(1, _STRIDE), padding=(0, _STRIDE // 2)
+        )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def features(self, magnitude: Tensor) -> Tensor:
-        """Map `(batch, frames, 2049)` to the features that all patches share.
-
-        Returns:
-            `(batch, frames - 8, n)`: four frames at either end are context alone.
-        """
-        x = compressed(magnitude)[:, None]
-        for number, conv in enumerate(self.convs):
-            x = functional.relu(conv(functional.pad(x, (5, 6))))  # all bins, fewer frames
-            if number % 2:
-                x = functional.max_pool2d(x, (1, _POOL), ceil_mode=True)
-        found = x.permute(0, 2, 1, 3).flatten(2)
-        return functional.layer_norm(found, found.shape[-1:])
-
     def logits(self, magnitude: Tensor) -> Tensor:
-        """Return the logits of every eighth patch, for training.
+        """Return the logits of the likelihood.
 
         Args:
-            magnitude: `(batch, frames, 2049)`; 4 frames at either end are context alone.
-
-        Returns:
-            `(batch, patches, 9, 2049)`, those of `patches`.
+            magnitude: `(batch, frames, 513)`; the logits have the same shape.
         """
-        hidden = self._hidden(self.features(magnitude), TRAIN_HOP)
-        return self.head(hidden).unflatten(-1, (PATCH, STFT.bins))
+        x = self.first(compressed(magnitude)[:, None])  # (batch, channels, frames, positions)
+        x = functional.relu(_over_channels(self.first_norm, x))
+        for layer in self.before:
+            x = x + layer(x)
+        joined, *others = self.after
+        x = x + joined(torch.cat([x, self.dense(x)], dim=1))
+        for layer in others:
+            x = x + layer(x)
+        found = self.last(x)[:, 0]  # one bin fewer: the highest has its neighbour's
+        return torch.cat([found, found[..., -1:]], dim=-1)
 
     def forward(self, magnitude: Tensor) -> Tensor:
-        """Return the likelihood of the voice, of each frame by the patch around it.
+        """Return the likelihood of the voice.
 
         Args:
-            magnitude: `(batch, frames, 2049)`; the likelihood has the same shape.
+            magnitude: `(batch, frames, 513)`; the likelihood has the same shape.
         """
-        around = _CONTEXT + PATCH // 2
-        hidden = self._hidden(self.features(functional.pad(magnitude, (0, 0, around, around))), 1)
-        middle = slice(PATCH // 2 * STFT.bins, (PATCH // 2 + 1) * STFT.bins)
-        return functional.linear(hidden, self.head.weight[middle], self.head.bias[middle]).sigmoid()
+        return self.logits(magnitude).sigmoid()
 
-    def _hidden(self, features: Tensor, hop: int) -> Tensor:
-        x = features.unfold(1, PATCH, hop).transpose(-1, -2).flatten(2)
-        for layer in self.dense:
-            x = functional.relu(layer(functional.dropout(x, self.config.dropout, self.training)))
-        return functional.dropout(x, self.config.dropout, self.training)
+
+class _Convolution(nn.Module):
+    """A convolution, layer normalisation over channels, ReLU."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, _KERNEL, padding="same")
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(_over_channels(self.norm, self.conv(x)))
+
+
+class _WholeFrames(nn.Module):
+    """Dense layers over all bins of a frame, with dilated convolutions over time between them."""
+
+    def __init__(self, config: IbmCnnConfig) -> None:
+        super().__init__()
+        self.dropout, self.maps = config.dropout, config.maps
+        size, hidden = config.maps * _POSITIONS, config.hidden
+        self.squeeze = nn.Conv2d(config.channels, config.maps, 1)
+        self.enter = nn.Linear(size, hidden)
+        self.enter_norm = nn.LayerNorm(hidden)
+        self.times = nn.ModuleList(
+            nn.Conv1d(hidden, hidden, 3, padding=gap, dilation=gap, groups=hidden)
+            for gap in config.dilations
+        )
+        self.mixes = nn.ModuleList(nn.Linear(hidden, hidden) for _ in config.dilations)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in config.dilations)
+        self.leave = nn.Linear(hidden, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, channels, frames, positions)` to `(batch, maps, frames, positions)`."""
+        frames = self._dropped(self.squeeze(x).permute(0, 2, 3, 1).flatten(2))
+        hidden = functional.relu(self.enter_norm(self.enter(frames)))
+        for time, mix, norm in zip(self.times, self.mixes, self.norms, strict=True):
+            around = self._dropped(time(hidden.transpose(1, 2)).transpose(1, 2))
+            hidden = hidden + functional.relu(norm(mix(around)))
+        found = self.leave(self._dropped(hidden))
+        return found.unflatten(2, (_POSITIONS, self.maps)).permute(0, 3, 1, 2)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, self.dropout, self.training)
+
+
+def _over_channels(norm: nn.Module, x: Tensor) -> Tensor:
+    """Normalise the channels of `(batch, channels, frames, positions)`."""
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def compressed(magnitude: Tensor) -> Tensor:
@@ -111,24 +142,23 @@ def compressed(magnitude: Tensor) -> Tensor:
     return ((magnitude / _LOUD).log1p() - _MEAN) / _SPREAD
 
 
-def patches(frames: Tensor) -> Tensor:
-    """Cut magnitudes or masks `(batch, frames, n)` into the patches of `IbmCnn.logits`.
-
-    Returns:
-        `(batch, patches, 9, n)`.
-    """
-    inner = frames[:, _CONTEXT : frames.shape[1] - _CONTEXT]
-    return inner.unfold(1, PATCH, TRAIN_HOP).transpose(-1, -2)
-
-
 def ideal_binary_mask(voice: Tensor, rest: Tensor) -> Tensor:
     """Return 1 where the voice is louder than the rest and not silent, else 0."""
     return (voice > rest.clamp_min(_SILENCE)).to(voice.dtype)
 
 
-def ibm_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy with the ideal binary mask, smoothed to 0.02 and 0.98: a scalar."""
-    return functional.binary_cross_entropy_with_logits(logits, 0.02 + 0.96 * mask)
+def ibm_loss(logits: Tensor, mask: Tensor, mixture: Tensor) -> Tensor:
+    """Cross-entropy with the ideal binary mask, smoothed to 0.02 and 0.98: a scalar.
+
+    Args:
+        logits: Any shape.
+        mask: 0 or 1, of that shape.
+        mixture: Magnitudes of that shape; a bin weighs log(1 + 10 |X|).
+    """
+    weight = torch.log1p(10 * mixture)
+    target = 0.02 + 0.96 * mask
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (weight * entropy).sum() / weight.sum().clamp_min(_SILENCE)
 
 
 def pruned(likelihood: Tensor, threshold: float) -> Tensor:

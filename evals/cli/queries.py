@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @with_options(*METHOD, "mask_rule", *RUN)
 def mir1k_command(
     options: EvalOptions,
-    path: Annotated[Path, typer.Argument(help="The folder with vocals/ and accompaniment/.")],
+    path: Annotated[Path, typer.Argument(help="MIR-1K, iKala or DSD100.")],
     split: Annotated[str, typer.Option(help="test, train, or all.")] = "test",
     singers: Annotated[
         str | None, typer.Option(help="Only these singers, comma-separated.")
@@ -36,7 +36,7 @@ def mir1k_command(
         typer.Option(help="Score each of these thresholds of a model of `train ibm` instead."),
     ] = None,
 ) -> None:
-    """Score on MIR-1K: GNSDR, GSIR, GSAR of voice and accompaniment, by clip length."""
+    """Score on MIR-1K, iKala or DSD100: GNSDR, GSIR, GSAR of voice and accompaniment."""
     from separate.evals.tasks.mir1k import Mir1kEval, find_clips
 
     options.check()

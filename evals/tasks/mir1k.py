@@ -1,8 +1,9 @@
 """MIR-1K: karaoke clips, voice against accompaniment; the metric of the ideal-binary-mask papers.
 
 The data set is a folder with `vocals/` and `accompaniment/`; the two files of a clip have the same
-name. GNSDR, GSIR and GSAR are means over clips weighted by their length, of BSS Eval v3
-(`bss_eval_sources`, one frame a clip, 512 taps); NSDR = SDR(estimate) - SDR(mixture).
+name. iKala (`Wavfile/`: the accompaniment left, the voice right) and DSD100 (`Sources/`, mixed down
+to mono) are read too. GNSDR, GSIR and GSAR are means over clips weighted by their length, of BSS
+Eval v3 (`bss_eval_sources`, one frame a clip, 512 taps); NSDR = SDR(estimate) - SDR(mixture).
 
 The mixture is the sum of the files at 0 dB. In the published split, the 825 clips of 17 singers are
 the test set, and the clips of `abjones` and `amy` are for training.
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from separate.audio import read_audio
+from separate.corpus.sources.convert import IKALA, IKALA_CHANNELS, TRAIN_SINGERS
 from separate.errors import DataError
 from separate.evals.data.songs import (
     ACCOMPANIMENT,
@@ -29,33 +31,28 @@ from separate.evals.data.songs import (
 from separate.evals.metrics.bss_filters import bss_eval
 from separate.evals.tasks.evaluation import Evaluation, read_and_separate
 from separate.evals.tasks.results import SongScores
+from separate.queries.vocabulary import STEMS
 
-TRAIN_SINGERS = ("abjones", "amy")
 SOURCES = ("vocals", ACCOMPANIMENT)
 METRICS = ("nsdr", "sdr", "sir", "sar")
 
 
+Part = tuple[Path, int | None]  # an audio file, and the channel of it that is meant; None: all
+
+
 @dataclass(frozen=True)
 class KaraokeClip:
-    """One karaoke clip."""
+    """One karaoke clip, or a song, as a voice and its accompaniment."""
 
-    vocals: Path
-    accompaniment: Path
-
-    @property
-    def name(self) -> str:
-        """Singer, song and number."""
-        return self.vocals.stem
+    name: str  # in MIR-1K: singer, song and number
+    split: str
+    vocals: tuple[Part, ...]  # that sum to the voice
+    accompaniment: tuple[Part, ...]
 
     @property
     def singer(self) -> str:
         """Name of the singer."""
         return singer_of(self.name)
-
-    @property
-    def split(self) -> str:
-        """Split of the published division."""
-        return "train" if self.singer in TRAIN_SINGERS else "test"
 
     def load(self) -> Song:
         """Read both sources, mono.
@@ -64,12 +61,22 @@ class KaraokeClip:
             InputError: A file is damaged.
             DataError: Their rates differ.
         """
-        parts, rates = zip(*map(read_audio, (self.vocals, self.accompaniment)), strict=True)
+        sounds, rates = zip(*map(_mono, (*self.vocals, *self.accompaniment)), strict=True)
         if len(set(rates)) != 1:
-            raise DataError(f"{self.name}: voice at {rates[0]} Hz, accompaniment at {rates[1]}")
-        mono = align([part.mean(axis=0, keepdims=True) for part in parts])
-        references = dict(zip(SOURCES, mono, strict=True))
+            found = ", ".join(str(rate) for rate in sorted(set(rates)))
+            raise DataError(f"{self.name}: its files differ in sample rate ({found} Hz)")
+        mono = align(sounds)
+        parts = mono[: len(self.vocals)], mono[len(self.vocals) :]
+        references = dict(zip(SOURCES, map(sum_parts, parts), strict=True))
         return Song(self.name, rates[0], sum_parts(mono), references)
+
+
+def _mono(part: Part) -> tuple[np.ndarray, int]:
+    """Read `(1, time)` and the rate."""
+    path, channel = part
+    audio, rate = read_audio(path)
+    chosen = audio if channel is None else audio[channel : channel + 1]
+    return chosen.mean(axis=0, keepdims=True), rate
 
 
 def singer_of(clip: str) -> str:
@@ -80,25 +87,66 @@ def singer_of(clip: str) -> str:
 def find_clips(
     path: Path, split: str | None = "test", singers: Sequence[str] = ()
 ) -> list[KaraokeClip]:
-    """List the clips of MIR-1K without reading them.
+    """List the clips of MIR-1K or iKala, or the songs of DSD100, without reading them.
 
     Args:
-        path: The folder that holds `vocals` and `accompaniment`.
-        split: "test", "train", or None for both.
+        path: The folder that holds `vocals` and `accompaniment`, or `Wavfile`, or `Sources`.
+        split: "test", "train", or None for both; iKala, which has none, is all test.
         singers: Names of singers; empty for all.
 
     Raises:
         DataError: A folder is missing, or no clip is found.
     """
-    folders = [Path(path) / source for source in SOURCES]
-    if not all(folder.is_dir() for folder in folders):
-        raise DataError(f"{path}: expected the folders {SOURCES[0]} and {SOURCES[1]} there")
-    voices, rests = ({file.stem: file for file in audio_files(folder)} for folder in folders)
-    clips = [KaraokeClip(voices[name], rests[name]) for name in sorted(voices) if name in rests]
+    path = Path(path)
+    if (path / IKALA).is_dir():
+        clips = _ikala(path / IKALA)
+    elif all((path / source).is_dir() for source in SOURCES):
+        clips = _mir1k(path)
+    elif (path / "Sources").is_dir():
+        clips = _dsd100(path / "Sources")
+    else:
+        raise DataError(
+            f"{path}: expected the folders {SOURCES[0]} and {SOURCES[1]} (MIR-1K), {IKALA} (iKala)"
+            " or Sources (DSD100) there"
+        )
     clips = [clip for clip in clips if split is None or clip.split == split]
     clips = [clip for clip in clips if not singers or clip.singer in singers]
     if not clips:
-        raise DataError(f"{path}: no clip of split {split!r} has both its files")
+        raise DataError(f"{path}: no clip of split {split!r} has all its files")
+    return clips
+
+
+def _mir1k(path: Path) -> list[KaraokeClip]:
+    voices, rests = ({file.stem: file for file in audio_files(path / s)} for s in SOURCES)
+    return [
+        KaraokeClip(
+            name,
+            "train" if singer_of(name) in TRAIN_SINGERS else "test",
+            ((voices[name], None),),
+            ((rests[name], None),),
+        )
+        for name in sorted(set(voices) & set(rests))
+    ]
+
+
+def _ikala(folder: Path) -> list[KaraokeClip]:
+    rest, voice = IKALA_CHANNELS["rest"], IKALA_CHANNELS["vocals"]
+    return [
+        KaraokeClip(file.stem, "test", ((file, voice),), ((file, rest),))
+        for file in audio_files(folder)
+    ]
+
+
+def _dsd100(sources: Path) -> list[KaraokeClip]:
+    """List its songs: a folder of four stems each, below `Dev` and `Test`."""
+    clips = []
+    for split in ("Dev", "Test"):
+        for song in sorted((sources / split).glob("*/")):
+            files: dict[str, Part] = {file.stem: (file, None) for file in audio_files(song)}
+            if set(files) == set(STEMS):
+                voice = files.pop("vocals")
+                name = "test" if split == "Test" else "train"
+                clips.append(KaraokeClip(song.name, name, (voice,), tuple(files.values())))
     return clips
 
 

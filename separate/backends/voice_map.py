@@ -19,7 +19,7 @@ from separate.weights.store import models_dir
 
 @dataclass(frozen=True)
 class VoiceMap:
-    """A mixture's spectrum and the likelihood of the voice in it, `(frames, 2049)`."""
+    """A mixture's spectrum and the likelihood of the voice in it, `(frames, 513)`."""
 
     spectrum: Tensor  # complex
     likelihood: Tensor

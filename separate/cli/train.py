@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from separate.cli.train_options import Frames, Shared, whole_blocks, whole_numbers, with_shared
+from separate.cli.train_options import Frames, Shared, whole_blocks, with_shared
 
 Speed = Annotated[
     float, typer.Option(min=0, max=0.5, help="Largest change of speed and pitch, as a fraction.")
@@ -175,34 +175,42 @@ def anchors(
 
 
 @train_app.command()
-@with_shared(init="random", learning_rate=1e-3, ema_decay=0.99)
+@with_shared(
+    init="random", licences="free,sharealike,nc,research", batch=6, learning_rate=2e-3,
+    anneal=True, ema_decay=0.998, weight_decay=1e-2, name="ibm",
+)  # fmt: skip
 def ibm(
     shared: Shared,
-    channels: Annotated[
-        str, typer.Option(help="Channels of the four convolutions.")
-    ] = "16,8,32,16",
-    hidden: Annotated[str, typer.Option(help="Sizes of the dense layers.")] = "512,256",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="Patterns of the names of songs to learn from, comma-separated. The default are"
+            " the training singers of MIR-1K's published split; other folders are taken whole."
+        ),
+    ] = "",
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the convolutions.")] = 32,
+    hidden: Annotated[int, typer.Option(min=1, help="Width of the dense layers.")] = 512,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Likelihood below which a bin is not voice.")
     ] = 0.15,
     dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Dropout of the dense layers.")
-    ] = 0.5,
-    autoencoder: Annotated[
-        int, typer.Option(min=0, help="Steps of pretraining as an autoencoder.")
-    ] = 0,
-    speed: Speed = 0.15,
+    ] = 0.2,
+    speed: Speed = 0.27,
 ) -> None:
     """Train a CNN on the ideal binary mask of the voice; needs songs with vocals.
 
-    The paper uses --channels 32,16,64,32 --hidden 2048,512.
+    The folders may be MIR-1K, iKala or DSD100 as they come, songs with stems as audio files, or
+    what `separate data` made.
     """
     from separate.models.ibm_cnn import IbmCnnConfig
+    from separate.train.data.folders import cached_folder
     from separate.train.recipes.ibm import IbmConfig
 
-    size = IbmCnnConfig(
-        whole_numbers("--channels", channels, 4), whole_numbers("--hidden", hidden, 2),
-        dropout, threshold,
-    )  # fmt: skip
-    examples = IbmConfig(speed=speed, autoencoder_examples=autoencoder * shared.batch)
-    shared.start("ibm", ibm=examples, ibm_cnn=size)
+    patterns = tuple(part.strip() for part in only.split(",") if part.strip())
+    cached = [
+        cached_folder(folder, shared.run / "audio" / str(number), typer.echo, patterns)
+        for number, folder in enumerate(shared.corpus)
+    ]
+    size = IbmCnnConfig(channels=channels, hidden=hidden, dropout=dropout, threshold=threshold)
+    replace(shared, corpus=cached).start("ibm", ibm=IbmConfig(speed=speed), ibm_cnn=size)

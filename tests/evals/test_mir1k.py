@@ -36,8 +36,38 @@ def test_published_split_and_singers(folder):
     assert len(find_clips(folder, None)) == 3
     with pytest.raises(DataError, match="no clip"):
         find_clips(folder, singers=["nobody"])
-    with pytest.raises(DataError, match="expected the folders"):
+    with pytest.raises(DataError, match="expected the folders vocals and accompaniment"):
         find_clips(folder / "vocals")
+
+
+def write(path, *channels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_audio(path, np.concatenate(channels), RATE, subtype="FLOAT")
+
+
+def test_ikala_is_left_against_right(tmp_path):
+    voice, rest = tone(440, 1.0, channels=1), noise(1, 1.0, channels=1)
+    write(tmp_path / "Wavfile" / "10161_chorus.wav", rest, voice)
+    (clip,) = find_clips(tmp_path)
+    song = clip.load()
+    assert (clip.name, clip.singer) == ("10161_chorus", "10161")
+    np.testing.assert_array_equal(song.references["vocals"], voice)
+    np.testing.assert_array_equal(song.references["accompaniment"], rest)
+    np.testing.assert_allclose(song.mixture, voice + rest, atol=1e-7)
+
+
+def test_dsd100_is_mixed_down(tmp_path):
+    parts = {"vocals": tone(440, 1.0, channels=1)}
+    parts |= {name: noise(i, 1.0, channels=1) for i, name in enumerate(("bass", "drums", "other"))}
+    for split, title in (("Dev", "051 - One"), ("Test", "001 - Two")):
+        for name, sound in parts.items():
+            write(tmp_path / "Sources" / split / title / f"{name}.wav", sound, 0.5 * sound)
+    assert [clip.name for clip in find_clips(tmp_path)] == ["001 - Two"]
+    assert [clip.name for clip in find_clips(tmp_path, "train")] == ["051 - One"]
+    song = find_clips(tmp_path)[0].load()
+    np.testing.assert_allclose(song.references["vocals"], 0.75 * parts["vocals"], atol=1e-6)
+    whole = 0.75 * (parts["bass"] + parts["drums"] + parts["other"])
+    np.testing.assert_allclose(song.references["accompaniment"], whole, atol=1e-6)
 
 
 def test_the_shared_data_has_the_published_number_of_clips(shared_data):

@@ -130,11 +130,12 @@ class Oracle:
         self.start += self.step
         return nn.functional.pad(window, (0, samples - window.shape[-1]))
 
-    def magnitudes(self, frames: int, hop: int = 1024, win: int = 4096) -> Tensor:
-        """Return `(stems, 2, frames, 2049)` of the next window."""
+    def magnitudes(self, frames: int, hop: int = 1024, size: int = 4096) -> Tensor:
+        """Return `(stems, 2, frames, size // 2 + 1)` of the next window."""
         sound = self.waveforms((frames - 1) * hop).flatten(0, 1)
+        window = torch.hann_window(size)
         spectrum = torch.stft(
-            sound, 4096, hop, win, torch.hann_window(win), pad_mode="constant", return_complex=True
+            sound, size, hop, window=window, pad_mode="constant", return_complex=True
         )
         return spectrum.abs().transpose(1, 2).unflatten(0, self.stems.shape[:2])
 
@@ -272,11 +273,11 @@ def small(corrupt: Corrupt) -> Found:
 
 
 def binary(corrupt: Corrupt) -> Found:
-    """The CNN of the ideal binary mask: the true likelihood of the voice at 22,050 Hz, mono."""
+    """The CNN of the ideal binary mask: the true likelihood of the voice at 16,000 Hz, mono."""
     settings = Settings(threads=1, segment=3)
     mixture, truth = with_sound()
     truth["accompaniment"] = mixture - truth["vocals"]
-    net = IbmCnn(IbmCnnConfig(channels=(1, 1, 1, 1), hidden=(1, 1))).eval()
+    net = IbmCnn(IbmCnnConfig(channels=2, maps=1, hidden=2)).eval()
     model = wrap(net, _card("ibm-cnn"), settings)
     oracle = Oracle([truth["vocals"], truth["accompaniment"]], model.sample_rate)
     oracle.step = model.segmentation(settings).step_samples

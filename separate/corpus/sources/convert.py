@@ -3,7 +3,8 @@
 Song layouts: stems with a `song.json` (`stems`, `license`); MUSDB18-HQ (`vocals.wav`, `drums.wav`,
 `bass.wav`, `other.wav`); Frets on Fire (`guitar.ogg` and `song.ogg`, which is all the rest); a
 folder of stems named by our labels; MIR-1K (`vocals/` and `accompaniment/`, the same file name in
-both is a song). Clips: one folder a label, licences in `labels.json`.
+both is a song); iKala (`Wavfile/`, the backing left and the voice right). Clips: one folder a
+label, licences in `labels.json`.
 """
 
 import json
@@ -26,6 +27,10 @@ from separate.errors import DataError
 
 _AUDIO = {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"}
 _PAIR = ("vocals", "accompaniment")
+TRAIN_SINGERS = ("abjones", "amy")  # of MIR-1K's published split
+IKALA = "Wavfile"
+IKALA_CHANNELS = {"rest": 0, "vocals": 1}
+_DSD_TRAIN = Path("Sources", "Dev")
 _MUSDB = ("vocals", "drums", "bass", "other")
 _LENGTH_TOLERANCE = SAMPLE_RATE  # encoders pad by some samples; more is another recording
 Progress = Callable[[int, int], None]
@@ -39,6 +44,7 @@ class SongFiles:
     files: dict[str, Path]  # label -> audio file
     parents: dict[str, str]
     license: str
+    channels: dict[str, int] = field(default_factory=dict)  # label -> the one it is; else stereo
 
 
 @dataclass
@@ -95,9 +101,28 @@ def find_songs(source: Path, license: str = "") -> Iterator[SongFiles]:
     if all((source / part).is_dir() for part in _PAIR):
         yield from _pairs_in(source, license)
         return
+    if (source / IKALA).is_dir():
+        parents = {"vocals": "vocals", "rest": "rest"}
+        for path in sorted((source / IKALA).glob("*.wav")):
+            files = dict.fromkeys(parents, path)
+            yield SongFiles(path.stem, files, parents, license, IKALA_CHANNELS)
+        return
     for folder in sorted({source, *(path for path in source.rglob("*") if path.is_dir())}):
         if song := _song_in(folder, license):
             yield song
+
+
+def training_part(source: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return where the songs for training lie, and patterns of their names; none: all.
+
+    MIR-1K's published split names two singers; DSD100 has a folder of its own. All else is taken
+    whole.
+    """
+    if (source / _DSD_TRAIN).is_dir():
+        return source / _DSD_TRAIN, ()
+    patterns = tuple(f"{singer}_*" for singer in TRAIN_SINGERS)
+    is_mir1k = all(any((source / _PAIR[0]).glob(pattern)) for pattern in patterns)
+    return source, patterns if is_mir1k else ()
 
 
 def _pairs_in(source: Path, license: str) -> Iterator[SongFiles]:
@@ -158,7 +183,7 @@ def _convert_songs(
     for done, song in enumerate(songs):
         if not (out / song.name / "song.json").exists():
             try:
-                stems = _aligned({label: read_stereo(path) for label, path in song.files.items()})
+                stems = _aligned({label: _read(song, label) for label in song.files})
             except DataError as error:
                 report.skipped.append(str(error))
                 continue
@@ -168,6 +193,12 @@ def _convert_songs(
         if on_progress:
             on_progress(done + 1, len(songs))
     return report
+
+
+def _read(song: SongFiles, label: str) -> np.ndarray:
+    """Read a stem, `(2, samples)`; where it is one channel of a file, that one on both sides."""
+    stereo = read_stereo(song.files[label])
+    return stereo if label not in song.channels else stereo[[song.channels[label]] * 2]
 
 
 def _aligned(stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -186,13 +186,19 @@ def load_clips(
     return found, others
 
 
-def cached_folder(folder: Path, cache: Path, log: Callable[[str], None] = print) -> Path:
+def cached_folder(
+    folder: Path,
+    cache: Path,
+    log: Callable[[str], None] = print,
+    only: Sequence[str] = (),
+) -> Path:
     """Return a folder that training can read: itself, or what is decoded from it now.
 
     Args:
         folder: Cached audio, or songs with stems or clips by label as audio files.
         cache: Where decoded audio goes; what already lies there is kept.
         log: Takes a line of what was skipped.
+        only: Patterns of the names of songs to decode; none takes those for training.
 
     Raises:
         DataError: There is no such folder, or nothing usable in it.
@@ -200,10 +206,13 @@ def cached_folder(folder: Path, cache: Path, log: Callable[[str], None] = print)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     if any(folder.rglob("*.npy")):
+        if only:
+            raise DataError(f"{folder}: was decoded before; choose songs when it is decoded")
         return folder
-    from separate.corpus.sources.convert import convert
+    from separate.corpus.sources.convert import convert, training_part
 
-    report = convert(folder, cache)
+    part, patterns = training_part(folder)
+    report = convert(part, cache, only=only or patterns, credit=folder.name)
     for line in report.skipped:
         log(f"skipped: {line}")
     return cache

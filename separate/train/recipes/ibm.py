@@ -3,11 +3,12 @@
 The loss is the cross-entropy of the network's mask with the ideal one, on mixtures of vocals and
 backing.
 
-Source: see `separate.models.ibm_cnn`. The network is first trained as an autoencoder of the voice's
-bins, by examples up to a number, then on the mask. Where this deviates: voices and backings of
-different songs are mixed too, and played a little faster or slower, since the songs are few.
+Source: see `separate.models.ibm_cnn`. Where this deviates: voices and backings of different songs
+are mixed too, at other levels, speeds and equalisations, since the songs are few. The network needs
+no pretraining as an autoencoder: its layers are normalised.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,39 +16,33 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from separate.audio import resample
-from separate.corpus.sources.store import PARENTS
 from separate.errors import DataError
-from separate.models.ibm_cnn import (
-    SAMPLE_RATE,
-    STFT,
-    IbmCnn,
-    compressed,
-    ibm_loss,
-    ideal_binary_mask,
-    patches,
-)
+from separate.models.ibm_cnn import SAMPLE_RATE, STFT, IbmCnn, ibm_loss, ideal_binary_mask
 from separate.models.stft import compute_magnitude, stft
-from separate.train.data.folders import Corpus
+from separate.train.data.folders import Corpus, Song
 from separate.train.data.mixing import SAMPLE_RATE as CORPUS_RATE
-from separate.train.data.mixing import MixConfig, Mixer
 
 _EXAMPLE = 3  # keeps the draws of these examples apart from those of other mixers
-_VOICE = {"vocals"}
-_BACKING = set(PARENTS) - _VOICE
+_VOICE = "vocals"
+_EDGE = 128  # samples that are cut from either end after a change of speed, which is circular
+_LEVEL = 0.1  # RMS of backings: separation brings windows to 0.12, as two such sources have
+_SPREAD_DB = 2.0  # standard deviation of that level
+_KNOTS = 10  # frequencies at which the random equaliser draws a gain
+_PROBED = 16  # one of so many samples is read for a song's level
+_TINY = 1e-4  # RMS below which nothing is amplified
 
 
 @dataclass(frozen=True)
 class IbmConfig:
     """How examples are made."""
 
-    frames: int = 32  # corpus frames (23 ms) an example: short ones differ more
-    aligned: float = 0.5  # probability that voice and backing come from one song and time
-    gain_db: float = 3.0  # of the voice, +-
-    speed: float = 0.15  # largest change of speed and pitch, +-, of half the sources
-    autoencoder_examples: int = 0  # of the pretraining
+    frames: int = 96  # STFT frames (16 ms) an example
+    aligned: float = 0.3  # probability that voice and backing come from one song and time
+    gain_db: float = 2.0  # standard deviation of the voice's gain
+    speed: float = 0.27  # largest change of speed and pitch, +-, of four sources in five
+    eq_db: float = 3.0  # standard deviation of each source's random equaliser
+    silent: float = 0.02  # probability that there is no voice
 
 
 class IbmMixer:
@@ -59,33 +54,85 @@ class IbmMixer:
         Raises:
             DataError: No song has both vocals and something else.
         """
-        parents = {parent for song in corpus.songs for parent in song.parents.values()}
-        if not (parents & _VOICE and parents & _BACKING):
+        songs = [song for song in corpus.songs if {_VOICE} < set(song.parents.values())]
+        if not songs:
             raise DataError("ibm needs songs with a stem of vocals and another of all else")
         self.config, self.seed = config, seed
-        settings = MixConfig(frames=config.frames, drop=0.0, speed=config.speed)
-        self.mixer = Mixer(corpus, settings, seed)
+        self.songs = [_Pair(song) for song in songs]
+        lengths = np.array([song.samples for song in songs], dtype=float)
+        self.weights = lengths / lengths.sum()
 
     def batch(self, indices: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-        """Return complex spectra `(batch, 2, frames, 2049)` of voice and backing, in mono."""
-        audio = torch.from_numpy(np.stack([self._example(number) for number in indices]))
-        return stft(audio.to(device), STFT).transpose(-1, -2)
+        """Return complex spectra `(batch, 2, frames, 513)` of voice and backing, in mono."""
+        drawn = [self._example(number) for number in indices]
+        audio = torch.from_numpy(np.stack([pair for pair, _ in drawn])).to(device)
+        knots = torch.from_numpy(np.stack([knots for _, knots in drawn])).to(device)
+        gains = 10 ** (knots @ _between_knots().to(device) / 20)
+        return stft(audio, STFT).transpose(-1, -2) * gains[:, :, None]
 
-    def _example(self, number: int) -> np.ndarray:
-        """Return voice and backing, `(2, samples)`."""
+    def _example(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return voice and backing, `(2, samples)`, and gains in dB `(2, knots)`."""
+        config = self.config
         rng = np.random.default_rng((self.seed, _EXAMPLE, number))
-        song = self.mixer.song(rng, "vocals")
-        if rng.random() < self.config.aligned:
-            sources = self.mixer.song_window(rng, song, set(PARENTS))
+        first, second = (self.songs[i] for i in rng.choice(len(self.songs), 2, p=self.weights))
+        speed = self._speed(rng)
+        place = rng.random()
+        voice = self._excerpt(first, 0, speed, place)
+        gain = config.gain_db * rng.standard_normal()
+        if rng.random() < config.aligned:
+            backing = self._excerpt(first, 1, speed, place)
         else:
-            sources = self.mixer.song_window(rng, song, _VOICE)
-            sources += self.mixer.song_window(rng, self.mixer.song(rng), _BACKING)
-        pair = np.zeros((2, self.mixer.samples), np.float32)
-        for source in sources:
-            pair[0 if source.parent in _VOICE else 1] += source.audio.mean(0).numpy()
-        gain = self.config.gain_db * rng.uniform(-1, 1)
-        pair[0] *= np.float32(10 ** (gain / 20))
-        return resample(pair, CORPUS_RATE, SAMPLE_RATE)
+            backing = self._excerpt(second, 1, self._speed(rng), rng.random())
+            backing *= first.level / second.level  # as loud as in the voice's own song
+        factor = 0.0 if rng.random() < config.silent else 10 ** (gain / 20)
+        level = _LEVEL * 10 ** (_SPREAD_DB * rng.standard_normal() / 20) / first.level
+        pair = np.stack([voice * factor, backing]) * level
+        knots = config.eq_db * rng.standard_normal((2, _KNOTS))
+        return pair.astype(np.float32), knots.astype(np.float32)
+
+    def _speed(self, rng: np.random.Generator) -> float:
+        """Draw a factor, evenly by pitch."""
+        largest = math.log(1 + self.config.speed)
+        return math.exp(rng.uniform(-largest, largest)) if rng.random() < 0.8 else 1.0
+
+    def _excerpt(self, song: "_Pair", part: int, speed: float, place: float) -> np.ndarray:
+        """Return `(samples,)` from a place (0..1) in a song, in mono at the network's rate."""
+        samples = STFT.samples(self.config.frames) + 2 * _EDGE
+        length = round(samples * speed * CORPUS_RATE / SAMPLE_RATE)
+        start = int(place * max(0, song.samples - length))
+        return _resampled(song.read(part, start, length), samples)[_EDGE:-_EDGE]
+
+
+def _between_knots() -> Tensor:
+    """Return `(knots, 513)`, which interpolates between knots that lie evenly on the mel scale."""
+    hertz = torch.linspace(0, SAMPLE_RATE / 2, STFT.bins)
+    mel = torch.log1p(hertz / 700)
+    return (1 - (mel / mel[-1] * (_KNOTS - 1) - torch.arange(_KNOTS)[:, None]).abs()).clamp_min(0)
+
+
+class _Pair:
+    """A song as a voice and its backing."""
+
+    def __init__(self, song: Song) -> None:
+        voices = [song.stems[name] for name, parent in song.parents.items() if parent == _VOICE]
+        others = [song.stems[name] for name, parent in song.parents.items() if parent != _VOICE]
+        self.parts, self.samples = (voices, others), song.samples
+        backing = self.read(1, 0, song.samples, _PROBED)
+        self.level = math.sqrt(float(np.square(backing).mean())) + _TINY  # RMS of the backing
+
+    def read(self, part: int, start: int, length: int, step: int = 1) -> np.ndarray:
+        """Return samples of the voice (0) or the backing (1), mono, zeros after the end."""
+        sound = sum(
+            stem[start : start + length : step].astype(np.float32).mean(1)
+            for stem in self.parts[part]
+        )
+        return np.pad(sound, (0, -(-length // step) - len(sound))) / 32768
+
+
+def _resampled(sound: np.ndarray, samples: int) -> np.ndarray:
+    """Change a sound's length by its spectrum: the same pitch in a file of another rate."""
+    spectrum = torch.fft.rfft(torch.from_numpy(sound), norm="forward")
+    return torch.fft.irfft(spectrum, samples, norm="forward").numpy()
 
 
 class Ibm:
@@ -119,13 +166,9 @@ class Ibm:
         return [{"params": list(self.model.parameters()), "lr_scale": 1.0}]
 
     def loss(self, indices: list[int]) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss over the examples: of the mask, or first of the autoencoder."""
+        """Return the mean loss over the examples."""
         spectra = self.mixer.batch(indices, self.device)
         voice, rest = (compute_magnitude(spectra[:, i]) for i in range(2))
-        mixture, mask = compute_magnitude(spectra.sum(1)), ideal_binary_mask(voice, rest)
-        if indices[0] < self.mixer.config.autoencoder_examples:
-            masked = mask * mixture
-            loss = functional.mse_loss(self.model.logits(masked), patches(compressed(masked)))
-            return loss, {"autoencoder": float(loss.detach())}
-        loss = ibm_loss(self.model.logits(mixture), patches(mask))
+        mixture = compute_magnitude(spectra.sum(1))
+        loss = ibm_loss(self.model.logits(mixture), ideal_binary_mask(voice, rest), mixture)
         return loss, {"loss": float(loss.detach())}

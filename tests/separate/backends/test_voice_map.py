@@ -11,22 +11,22 @@ from separate.errors import CheckpointError, SettingsError
 from separate.models import registry
 from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 
-RATE = 22_050
+RATE = 16_000
 
 
 @pytest.fixture
 def finder(tmp_path: Path) -> VoiceFinder:
     torch.manual_seed(0)
-    net = IbmCnn(IbmCnnConfig(channels=(1,) * 4, hidden=(2, 2)))
+    net = IbmCnn(IbmCnnConfig(channels=2, maps=1, hidden=2))
     card = registry.Card("tiny", "ibm-cnn", "", registry.config_of(net), "")
     registry.save(net, card, tmp_path / "tiny.safetensors", precision="float32")
     return VoiceFinder(str(tmp_path / "tiny.safetensors"))
 
 
 def spectrum(sound: np.ndarray) -> torch.Tensor:
-    """Return `(frames, 2049)`, complex."""
+    """Return `(frames, 513)`, complex."""
     return torch.stft(
-        torch.from_numpy(sound), 4096, 256, 1024, torch.hann_window(1024), pad_mode="constant",
+        torch.from_numpy(sound), 1024, 256, window=torch.hann_window(1024), pad_mode="constant",
         return_complex=True,
     ).T  # fmt: skip
 
@@ -38,7 +38,7 @@ def noise(samples: int) -> np.ndarray:
 def test_bins_below_the_threshold_are_left_out(finder: VoiceFinder) -> None:
     sound = noise(RATE)
     frames = RATE // 256 + 1
-    likelihood = torch.rand(1, frames, 2049, generator=torch.Generator().manual_seed(0))
+    likelihood = torch.rand(1, frames, 513, generator=torch.Generator().manual_seed(0))
     seen = []
     finder.net.forward = lambda magnitude: seen.append(magnitude) or likelihood
     found = finder.listen(sound[None], RATE)
@@ -47,7 +47,7 @@ def test_bins_below_the_threshold_are_left_out(finder: VoiceFinder) -> None:
     for threshold in (0.0, 0.3):
         mask = likelihood[0] * (likelihood[0] >= threshold)
         expected = torch.istft(
-            (mask * spectrum(sound)).T, 4096, 256, 1024, torch.hann_window(1024), length=RATE
+            (mask * spectrum(sound)).T, 1024, 256, window=torch.hann_window(1024), length=RATE
         )
         voice = found.voice(threshold)
         np.testing.assert_allclose(voice[0], expected.numpy(), atol=1e-5)
