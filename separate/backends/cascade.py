@@ -16,6 +16,7 @@ from torch import Tensor
 
 from separate.backends.base import SourceModel, StemSource, Sums, with_sums
 from separate.errors import SettingsError
+from separate.models.stft import StftConfig, istft, stft
 from separate.queries import vocabulary
 from separate.queries.base import Encoder
 from separate.queries.encoders import encoder_for
@@ -25,6 +26,7 @@ from separate.stream import Segmentation
 
 _NEAR = 0.35  # least cosine to the nearest label for a route by that label
 _NO_ROUTE = ("music", "silence")  # labels that lead to no stem
+_EPS = 1e-8  # power that every estimate has in each bin: of silence all get the same
 _ACCOMPANIMENT = "accompaniment"  # all stems but the voice, in models that have no other
 
 
@@ -87,6 +89,28 @@ def route_query(query: Query, stems: Sequence[str], encoder: Encoder) -> Route:
     if stem is None and _ACCOMPANIMENT in stems and set(lineage) & set(vocabulary.STEMS):
         stem = _ACCOMPANIMENT
     return Route(stem, takes_all and stem == names[best])
+
+
+def shared_out(mixture: Tensor, estimates: Tensor) -> Tensor:
+    """Share what estimates leave of a mixture, or have too much, out among them.
+
+    Each bin of the difference is divided in proportion to the estimates' power there, as a Wiener
+    filter does, so that the result does not depend on the order of the estimates.
+
+    Args:
+        mixture: `(2, time)`.
+        estimates: `(stems, 2, time)`.
+
+    Returns:
+        `(stems, 2, time)`; they sum to the mixture.
+    """
+    config = StftConfig()
+    rest = mixture - estimates.sum(0)
+    power = torch.stack([stft(estimate, config).abs().square() for estimate in estimates]) + _EPS
+    shares = stft(rest, config) * (power / power.sum(0))
+    parts = torch.stack([istft(share, mixture.shape[-1], config) for share in shares])
+    # What the transform rounds is nobody's: each gets the same part.
+    return estimates + parts + (rest - parts.sum(0)) / len(estimates)
 
 
 class CascadeModel:
@@ -155,10 +179,10 @@ class CascadeModel:
             if route.is_whole:
                 outputs[index] = totals[route.stem] = waves[route.stem]
         stems = [outputs[index] for index in range(len(prepared.routes))]
-        if self._sum_to_mixture and len(stems) > 1:  # the last is the rest
+        if self._sum_to_mixture and len(stems) > 1:
             mixture = stereo.to(stems[0].device)
-            stems[-1] = mixture - torch.stack(stems[:-1]).sum(dim=0)
-            return with_sums(torch.stack([*stems, mixture]), sums)
+            shares = shared_out(mixture, torch.stack(stems))
+            return with_sums(torch.cat([shares, mixture[None]]), sums)
         total = torch.stack(list(totals.values())).sum(dim=0)
         return with_sums(torch.stack([*stems, total]), sums)
 

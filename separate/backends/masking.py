@@ -29,6 +29,7 @@ _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
+_RIVALRY = 2.0  # power of masks in the ratio of a locked mask to its rivals
 _OFFSET = 1e-3  # a larger mean of a window is a constant offset
 _OFFSET_SAMPLES = 16_000  # of a shorter window the mean is its sound
 _QUIET = 0.12  # RMS of a window, -18 dBFS: music as it is published
@@ -126,7 +127,11 @@ class MaskModel(ABC):
         return with_sums(outputs, sums) if normalises else outputs
 
     def locked(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
-        """Return which queries are left out of sum-to-mixture normalisation."""
+        """Return which queries keep their masks in sum-to-mixture normalisation."""
+        return [False] * len(prepared)
+
+    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        """Return which queries take their shares of locked ones too."""
         return [False] * len(prepared)
 
     def masks(self, magnitude: Tensor, prepared: Sequence[PreparedQuery]) -> list[Mask]:
@@ -150,7 +155,7 @@ class MaskModel(ABC):
         if any(query.is_rest for query in prepared):
             pairs = zip(prepared, locked, strict=True)
             masks = sharpened(masks, [query.is_rest or is_locked for query, is_locked in pairs])
-        return sum_to_mixture(masks, locked)
+        return sum_to_mixture(masks, locked, self.rivals(prepared))
 
 
 def with_union(masks: Sequence[Tensor], sums: Sums) -> list[Tensor]:
@@ -177,25 +182,38 @@ def sharpened(masks: Sequence[Tensor], is_kept: Sequence[bool]) -> list[Tensor]:
     return [mask if kept else mask * mask.sqrt() for mask, kept in pairs]
 
 
-def sum_to_mixture(masks: Sequence[Tensor], locked: Sequence[bool]) -> list[Tensor]:
-    """Normalise masks to a sum of one and return all but the last, which is the rest.
+def sum_to_mixture(
+    masks: Sequence[Tensor], locked: Sequence[bool], rivals: Sequence[bool]
+) -> list[Tensor]:
+    """Normalise masks to a sum of one, whatever their order; return all but the last, the rest.
 
-    Locked masks stay as they are (above a sum of one they are divided by it). The others are scaled
-    to the remainder, where one of them is not 0.
+    Without locked masks, or of locked masks alone, each mask is divided by their sum. Else a locked
+    mask keeps its value (above a sum of one they are divided by it), less what rivals claim in the
+    same bin: it is multiplied by its part of their sum of powers. The others share the remainder in
+    proportion to their masks. A mask of zero still has the smallest share, so that where all are
+    zero each gets the same.
+
+    Args:
+        masks: `(channels, frames, bins)` each, 0..1.
+        locked: Of each mask: the voice net's, which are more accurate than those of music.
+        rivals: Of each mask that is not locked: whether it is as accurate as the locked ones.
     """
-    kept = [mask for mask, is_locked in zip(masks, locked, strict=True) if is_locked]
-    others = [mask for mask, is_locked in zip(masks, locked, strict=True) if not is_locked]
-    whole = reduce(torch.add, kept) if kept else torch.zeros((), device=masks[0].device)
-    scale = (1 - whole).clamp_min_(0)
-    if others:
-        scale = scale / reduce(torch.add, others).clamp_min(_EPS)
+    floored = [mask.clamp_min(_EPS) for mask in masks]
+    if all(locked) or not any(locked):
+        total = reduce(torch.add, floored)
+        return [mask / total for mask in floored[:-1]]
+    kept = {i: mask for i, mask in enumerate(floored) if locked[i]}
+    others = {i: mask for i, mask in enumerate(floored) if not locked[i]}
+    claimed = [mask**_RIVALRY for i, mask in others.items() if rivals[i]]
+    if claimed:
+        claim = reduce(torch.add, claimed)
+        kept = {i: mask / (1 + claim / mask**_RIVALRY) for i, mask in kept.items()}
+    whole = reduce(torch.add, kept.values())
     if len(kept) > 1:
-        masks = [
-            mask / whole.clamp_min(1) if is_locked else mask
-            for mask, is_locked in zip(masks, locked, strict=True)
-        ]
-    pairs = zip(masks[:-1], locked, strict=False)
-    return [mask if is_locked else mask * scale for mask, is_locked in pairs]
+        kept = {i: mask / whole.clamp_min(1) for i, mask in kept.items()}
+    scale = (1 - whole).clamp_min_(0) / reduce(torch.add, others.values())
+    shares = kept | {i: mask * scale for i, mask in others.items()}
+    return [shares[i] for i in range(len(masks) - 1)]
 
 
 def levelled(stereo: Tensor) -> tuple[Tensor, float]:

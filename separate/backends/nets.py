@@ -41,6 +41,7 @@ from separate.weights.store import models_dir
 
 QUERY_MODEL = "default"  # separates what is finer than a stem, or belongs to none
 _VOICES = "vocals"  # the label of what the voice net separates
+_MOSTLY = 0.5  # weight of a net whose mask decides
 _NEARLY_ALL = 0.9  # weight of the voice net from which a mask is that of all voices
 
 
@@ -142,6 +143,11 @@ class QueryModel(_QueryMaskModel):
         """See `MaskModel`: the voice net's masks, which are more accurate than the others."""
         queries = [cast(FusedQuery, query.positive) for query in prepared]
         return [query.music is None and query.sounds is None for query in queries]
+
+    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        """See `MaskModel`: masks of the net for sounds, which tells speech from them better."""
+        queries = [cast(FusedQuery, query.positive) for query in prepared]
+        return [query.sounds_weight >= _MOSTLY for query in queries]
 
     def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
         """See `MaskModel`; the encoders run once, the decoders query by query."""

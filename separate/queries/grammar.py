@@ -35,7 +35,7 @@ _REST_OF = re.compile(
     r"(?:\s+|(?<=non)-)(?P<what>.+)$"
 )
 _REST_SUFFIX = re.compile(
-    r"^(?P<what>.+?)(?:\s+(?:removed|muted|excluded|off|left\s+out|taken\s+out|cut\s+out)|[\s-]free"
+    r"^(?P<what>.+?)(?:(?<!taking)\s+(?:removed|muted|excluded|off|left\s+out|taken\s+out|cut\s+out)|[\s-]free"
     r"|\s*-?less)$"
 )
 _TAKEN_OUT = re.compile(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from separate.backends.masking import MaskModel, PreparedQuery, apply_mask
+from separate.backends.masking import MaskModel, PreparedQuery, apply_mask, sum_to_mixture
 from separate.backends.nets import open_model, wrap
 from separate.errors import CheckpointError, QueryError
 from separate.models.hdemucs import HDemucs, HDemucsConfig
@@ -54,9 +54,15 @@ def masked(stereo: Tensor, mask: Tensor) -> Tensor:
 class Fixed(MaskModel):
     """Gives the masks that it was made with; things are their numbers."""
 
-    def __init__(self, masks: Tensor, kept: Sequence[bool] = (), **settings: object) -> None:
+    def __init__(
+        self,
+        masks: Tensor,
+        kept: Sequence[bool] = (),
+        as_good: Sequence[bool] = (),
+        **settings: object,
+    ) -> None:
         super().__init__(card("fixed"), Settings(**settings))
-        self.given, self.kept = masks, kept
+        self.given, self.kept, self.as_good = masks, kept, as_good
 
     def prepare(self, queries: Sequence[Query]) -> list[PreparedQuery]:
         return [PreparedQuery(int(query.name)) for query in queries]
@@ -66,6 +72,9 @@ class Fixed(MaskModel):
 
     def locked(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         return list(self.kept) or super().locked(prepared)
+
+    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        return list(self.as_good) or super().rivals(prepared)
 
     def found(self, stereo: Tensor, rest: Sequence[bool] = ()) -> Tensor:
         queries = [PreparedQuery(at) for at in range(len(self.given))]
@@ -148,7 +157,36 @@ def test_locked_masks_that_take_too_much_are_scaled_down() -> None:
     )
     check(found, [*(masked(stereo, m) for m in parts), stereo])
     only = Fixed(torch.stack([one, two]), [True, True], sum_to_mixture=True).found(stereo)
-    check(only, [masked(stereo, one / scale), stereo - masked(stereo, one / scale), stereo])
+    check(only, [masked(stereo, one / (one + two)), masked(stereo, two / (one + two)), stereo])
+
+
+def test_a_rival_takes_its_share_of_a_locked_mask() -> None:
+    stereo, (voice, dog, drums) = mixture(), random_masks(3)
+    kept = voice.pow(3) / (voice.square() + dog.square())
+    left = (1 - kept) / (dog + drums)
+    model = Fixed(
+        torch.stack([voice, dog, drums]), [True, False, False], [False, True, False],
+        sum_to_mixture=True,
+    )  # fmt: skip
+    parts = [kept, dog * left, drums * left]
+    check(model.found(stereo), [*(masked(stereo, m) for m in parts), stereo])
+
+
+@pytest.mark.parametrize("locked", [(), (0,), (0, 1), (0, 1, 2, 3)])
+@pytest.mark.parametrize("rivals", [(), (2,)])
+def test_shares_do_not_depend_on_the_order(locked: tuple, rivals: tuple) -> None:
+    masks = [*random_masks(3), torch.zeros(2, FRAMES, BINS)]
+    flags = [[at in chosen for at in range(4)] for chosen in (locked, rivals)]
+
+    def shares(order: list[int]) -> dict[int, Tensor]:
+        found = sum_to_mixture(*([row[at] for at in order] for row in (masks, *flags)))
+        whole = [*found, 1 - torch.stack(found).sum(0)]
+        return dict(zip(order, whole, strict=True))
+
+    first = shares([0, 1, 2, 3])
+    for order in ([3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]):
+        for at, share in shares(order).items():
+            torch.testing.assert_close(share, first[at], atol=1e-5, rtol=0)
 
 
 def test_what_is_doubtful_falls_to_the_rest() -> None:
@@ -169,10 +207,10 @@ def test_what_is_doubtful_falls_to_the_rest() -> None:
     check(free[:3], [masked(stereo, mask) for mask in masks])
 
 
-def test_where_all_masks_are_0_the_last_gets_all() -> None:
+def test_where_all_masks_are_0_each_gets_the_same() -> None:
     stereo = mixture()
     found = Fixed(torch.zeros(2, 2, FRAMES, BINS), sum_to_mixture=True).found(stereo)
-    check(found, [torch.zeros_like(stereo), stereo, stereo])
+    check(found, [stereo / 2, stereo / 2, stereo])
 
 
 def test_above_its_band_a_mask_goes_on_with_the_mean_of_its_top_bins() -> None:

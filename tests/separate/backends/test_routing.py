@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from separate.backends.base import Sums
-from separate.backends.cascade import CascadeModel, Route, route_query
+from separate.backends.cascade import CascadeModel, Route, route_query, shared_out
 from separate.errors import SettingsError
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
@@ -99,11 +99,26 @@ def test_a_stem_that_is_asked_for_itself_claims_its_parts_too() -> None:
     assert separated("snare", "drums")[0] == [20, 10, 10]
 
 
-def test_the_last_of_shared_queries_is_what_the_others_leave() -> None:
+def test_what_shared_queries_have_too_much_is_divided_by_their_power() -> None:
     found = separated("drums", "bass", "dog barking", sum_to_mixture=True)[0]
-    assert found == [10, 100, 1 - 110, 1]
-    assert separated("drums", "bass", sum_to_mixture=True)[0] == [10, 1 - 10, 1]
+    power, excess = [100, 10_000, 4], 10 + 100 + 2 - 1
+    expected = [e - excess * p / sum(power) for e, p in zip((10, 100, 2), power, strict=True)]
+    assert found == pytest.approx([*expected, 1], abs=1e-3)
+    swapped = separated("dog barking", "bass", "drums", sum_to_mixture=True)[0]
+    assert swapped == pytest.approx([*expected[::-1], 1], abs=1e-3)
     assert separated("bass", sum_to_mixture=True)[0] == [100, 100]
+
+
+def test_what_estimates_leave_goes_to_those_that_have_its_frequencies() -> None:
+    time = torch.arange(RATE) / RATE
+    low, high = (torch.sin(2 * torch.pi * hz * time).repeat(2, 1) for hz in (220, 3520))
+    shares = shared_out(low + high, torch.stack([0.7 * low, 0.8 * high]))
+    torch.testing.assert_close(shares.sum(0), low + high, atol=1e-5, rtol=0)
+    inner = slice(4096, -4096)  # the ends of a tone have all frequencies
+    torch.testing.assert_close(shares[0][:, inner], low[:, inner], atol=1e-3, rtol=0)
+    torch.testing.assert_close(shares[1][:, inner], high[:, inner], atol=1e-3, rtol=0)
+    silent = shared_out(torch.zeros(2, 5_000), torch.zeros(3, 2, 5_000))
+    assert silent.abs().max() == 0
 
 
 def test_the_query_model_is_opened_once_and_must_have_the_same_rate() -> None:

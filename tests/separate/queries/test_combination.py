@@ -1,14 +1,18 @@
 """What comes out for sums of sources and for all that is not a source, by gains of true stems."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from quality import example
 
-from separate import Separator, Settings
+from separate import Separator, Settings, read_audio
+from separate.audio import resample
 from separate.queries.combination import Combination
 from separate.queries.query import parse_query
 
 SECONDS = 8.0
+CLIPS = Path(__file__).parents[4] / "shared" / "data" / "clips"
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +91,21 @@ def test_what_rests_leave_is_the_residual() -> None:
     plain = Combination([parse_query("drums")])
     assert plain.is_plain
     assert plain.residual(outputs, np.full((1, 1), 7, np.float32)).tolist() == [[7.0]]
+
+
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="needs the labelled clips of the research data")
+def test_no_source_that_sounds_ends_empty_when_the_mixture_is_shared_out() -> None:
+    sources = {"speech": "speech", "dog barking": "dog_bark", "rain": "rain"}
+    sounds = {}
+    for phrase, label in sources.items():
+        audio, rate = read_audio(sorted((CLIPS / label).iterdir())[1])
+        mono = resample(audio.mean(0, keepdims=True), rate, 44_100)[:, : 4 * 44_100]
+        mono = np.pad(mono, ((0, 0), (0, 4 * 44_100 - mono.shape[1])))
+        sounds[phrase] = 0.05 * mono / np.sqrt(np.square(mono).mean())
+    mixture = np.sum(list(sounds.values()), axis=0)
+    separator = Separator(Settings(threads=1, sum_to_mixture=True))
+    for order in (list(sources), list(sources)[::-1]):
+        found = separator.separate(mixture, 44_100, order).estimates
+        for phrase, truth in sounds.items():
+            gain = float((found[phrase].numpy() * truth).sum() / np.square(truth).sum())
+            assert gain > 0.15, (phrase, order)
