@@ -60,7 +60,7 @@ class SameTransposedConv(nn.ConvTranspose2d):
         return super().forward(x)[..., :-1, :-1]
 
 
-class Encoder(nn.Module):
+class SpleeterEncoder(nn.Module):
     """Six strided convolutions; between them BatchNorm and the activation."""
 
     def __init__(self, activation: nn.Module) -> None:
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         return outputs
 
 
-class Decoder(nn.Module):
+class SpleeterDecoder(nn.Module):
     """Six transposed convolutions with skips, then one dilated convolution to the mask's logits."""
 
     def __init__(self, activation: nn.Module) -> None:
@@ -136,8 +136,8 @@ class SpleeterUNet(nn.Module):
     def __init__(self, activation: str = "leaky_relu") -> None:
         super().__init__()
         down, up = activations(activation)
-        self.encoder = Encoder(down)
-        self.decoder = Decoder(up)
+        self.encoder = SpleeterEncoder(down)
+        self.decoder = SpleeterDecoder(up)
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Map `(batch, 2, frames, 1024)` to mask logits of the same shape."""

@@ -186,7 +186,7 @@ class MelFrontEnd(nn.Module):
         return ((mel + 4.5) / 5).unsqueeze(1)
 
 
-class Tagger(nn.Module):
+class TaggerNet(nn.Module):
     """MobileNetV3 tagger; `forward` gives logits and embedding."""
 
     def __init__(self, config: TaggerConfig | None = None) -> None:
@@ -229,7 +229,7 @@ class Tagger(nn.Module):
         return self.classifier(features), features.mean(dim=(2, 3))
 
 
-def load_efficientat(path: str | Path) -> Tagger:
+def load_efficientat(path: str | Path) -> TaggerNet:
     """Load one of EfficientAT's checkpoints (for example `mn04_as_mAP_432.pt`), strictly.
 
     Args:
@@ -244,7 +244,7 @@ def load_efficientat(path: str | Path) -> Tagger:
     state = read_torch_file(path)
     try:
         hidden, features = state["classifier.2.weight"].shape
-        tagger = Tagger(TaggerConfig(width=_width_of(features, hidden)))
+        tagger = TaggerNet(TaggerConfig(width=_width_of(features, hidden)))
         tagger.load_state_dict(state, strict=True)
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{path}: not the checkpoint of an EfficientAT MobileNet") from error

@@ -120,7 +120,7 @@ class _Dense(nn.Module):
         return change
 
 
-class Encoder(nn.Module):
+class UNetEncoder(nn.Module):
     """Six strided convolutions; between them layer normalisation and the activation."""
 
     def __init__(self, inputs: int, config: UNetConfig) -> None:
@@ -188,7 +188,7 @@ class UNet(nn.Module):
         self.skip_channels = (0, *reversed(down[:-1]))  # that join each decoder level
         self.widths = config.decoder_widths
         below = (down[-1], *self.widths[:-1])
-        self.encoder = Encoder(inputs, config)
+        self.encoder = UNetEncoder(inputs, config)
         self.convs = nn.ModuleList(
             SameTransposedConv(skip + width, out)
             for skip, width, out in zip(self.skip_channels, below, self.widths, strict=True)

@@ -20,6 +20,7 @@ from separate.queries.encoders import load_encoder
 from separate.queries.grammar import split_queries
 from separate.queries.presence import PresenceMeter
 from separate.queries.query import Query, parse_query
+from separate.renamed import renamed
 from separate.settings import Settings
 from separate.stream import Segmentation, StreamBlock, separate_stream
 
@@ -39,6 +40,7 @@ class Separation:
     # instead where the model has no finer source: "vocals" for "female singer"
 
 
+@renamed(sources="models")
 class Separator:
     """Loaded models and an encoder, ready for any number of mixtures."""
 
@@ -47,14 +49,14 @@ class Separator:
         settings: Settings | None = None,
         *,
         model: str | None = None,
-        sources: Sequence[SourceModel] | None = None,
+        models: Sequence[SourceModel] | None = None,
     ) -> None:
         """Load what the settings name.
 
         Args:
             settings: Model, device, threads, segments; the defaults suit most.
             model: Overrides `settings.model`.
-            sources: Models that are loaded already, instead of those that the settings name.
+            models: Models that are loaded already, instead of those that the settings name.
 
         Raises:
             CheckpointError: A model is missing or damaged.
@@ -64,14 +66,14 @@ class Separator:
         self.settings = replace(settings, model=model) if model else settings
         on_cpu = torch.device(self.settings.device).type == "cpu"
         self.threads = (self.settings.threads or torch.get_num_threads()) if on_cpu else 1
-        self.models: list[SourceModel] = list(sources or []) or [
+        self.models: list[SourceModel] = list(models or []) or [
             open_model(name.strip(), self.settings) for name in self.settings.model.split(",")
         ]
-        rates = {source.sample_rate for source in self.models}
+        rates = {loaded.sample_rate for loaded in self.models}
         if len(rates) != 1:
             raise SettingsError("models of different sample rates can't be averaged; name one")
         self.sample_rate = rates.pop()
-        self.model_sha256 = ",".join(source.sha256 for source in self.models)
+        self.model_sha256 = ",".join(loaded.sha256 for loaded in self.models)
         self._encoder = load_encoder("embedded")
 
     def separate(

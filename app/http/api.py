@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from separate.app.http.guard import SESSION_HEADER
-from separate.app.jobs.queue import OVER, Job
+from separate.app.jobs.queue import OVER, QueuedJob
 from separate.app.jobs.refusals import without_options
 from separate.app.jobs.service import Service
 from separate.errors import SeparateError
@@ -76,15 +76,15 @@ def _key(request: gr.Request) -> str:
     return str(request.headers[SESSION_HEADER])
 
 
-def _started(start: Any, key: str, asked: dict[str, Any]) -> Job:
+def _started(start: Any, key: str, asked: dict[str, Any]) -> QueuedJob:
     try:
-        job: Job = start(key, asked)
+        job: QueuedJob = start(key, asked)
     except SeparateError as error:
         raise gr.Error(without_options(str(error)), print_exception=False) from error
     return job
 
 
-def _state(service: Service, key: str, job: Job) -> dict[str, Any]:
+def _state(service: Service, key: str, job: QueuedJob) -> dict[str, Any]:
     """Return a job's state with the addresses of its files, without what only the page draws."""
     state = service.view(key, job.id)
     result = {name: value for name, value in state["result"].items() if name != "mixture"}
@@ -96,7 +96,7 @@ def _state(service: Service, key: str, job: Job) -> dict[str, Any]:
     return {**state, "result": result}
 
 
-async def _watch(service: Service, key: str, job: Job) -> AsyncIterator[dict]:
+async def _watch(service: Service, key: str, job: QueuedJob) -> AsyncIterator[dict]:
     """Yield the job's state when it changes; a caller who goes away stops it."""
     last: dict[str, Any] = {}
     try:

@@ -42,7 +42,7 @@ def serve(connection: Connection, stop: Event, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICE)  # the page comes first
-    worker = Worker()
+    worker = OrderRunner()
     try:
         worker.separator(settings)  # loaded before anybody waits for it
     except SeparateError as error:
@@ -72,7 +72,7 @@ def serve(connection: Connection, stop: Event, settings: Settings) -> None:
             connection.send(("failed", f"failed ({type(error).__name__}); please report this"))
 
 
-class Worker:
+class OrderRunner:
     """Keeps the last separator for the next order."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ OVER = ("done", "failed", "cancelled")
 
 
 @dataclass
-class Job:
+class QueuedJob:
     """One computation of one session."""
 
     id: str
@@ -65,18 +65,18 @@ class JobQueue:
     """Jobs that wait, by session. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
-        self._running: list[Job] = []
+        self._waiting: OrderedDict[str, deque[QueuedJob]] = OrderedDict()
+        self._running: list[QueuedJob] = []
         self._changed = threading.Condition()
         self._closed = False
 
-    def add(self, job: Job) -> None:
+    def add(self, job: QueuedJob) -> None:
         """Put a job at the end of its session's line."""
         with self._changed:
             self._waiting.setdefault(job.session, deque()).append(job)
             self._changed.notify()
 
-    def take(self) -> Job | None:
+    def take(self) -> QueuedJob | None:
         """Wait for the next job and begin it; None when the queue is closed."""
         with self._changed:
             while not self._waiting and not self._closed:
@@ -93,12 +93,12 @@ class JobQueue:
             self._running.append(job)
             return job
 
-    def release(self, job: Job) -> None:
+    def release(self, job: QueuedJob) -> None:
         """Say that a taken job is over."""
         with self._changed:
             self._running.remove(job)
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: QueuedJob) -> None:
         """Take a job that waits out of the line; tell one that runs to stop."""
         with self._changed:
             job.stop.set()
@@ -134,7 +134,7 @@ class JobQueue:
             self._changed.notify_all()
 
 
-def view(job: Job, places: dict[str, int]) -> dict[str, Any]:
+def view(job: QueuedJob, places: dict[str, int]) -> dict[str, Any]:
     """Return what a visitor is told of a job, as plain values."""
     left = job.seconds_left()
     return {

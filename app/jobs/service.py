@@ -11,7 +11,7 @@ from typing import Any
 from separate.app.config import MOST_EXAMPLES, MOST_QUERIES, ServeConfig, settings_from
 from separate.app.jobs.lyrics import missing, render
 from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrder
-from separate.app.jobs.queue import Job, JobQueue, view
+from separate.app.jobs.queue import JobQueue, QueuedJob, view
 from separate.app.jobs.store import Store
 from separate.app.jobs.workers import Workers
 from separate.batch.separation import make_job
@@ -38,7 +38,7 @@ class Service:
         self.workers.close()
         self.store.close()
 
-    def separate(self, key: str, asked: Mapping[str, Any]) -> Job:
+    def separate(self, key: str, asked: Mapping[str, Any]) -> QueuedJob:
         """Queue a separation.
 
         Args:
@@ -77,7 +77,7 @@ class Service:
                 "settings": dict(chosen)}  # fmt: skip
         return self._queue(key, "separate", upload.name, order, job_id, kept)
 
-    def find(self, key: str, asked: Mapping[str, Any]) -> Job:
+    def find(self, key: str, asked: Mapping[str, Any]) -> QueuedJob:
         """Queue a search for what sounds in a file.
 
         Raises:
@@ -88,7 +88,7 @@ class Service:
         order = FindOrder(upload.path, folder, self.config.max_seconds, self.config.settings)
         return self._queue(key, "find", upload.name, order, job_id, {})
 
-    def lyrics(self, key: str, asked: Mapping[str, Any]) -> Job:
+    def lyrics(self, key: str, asked: Mapping[str, Any]) -> QueuedJob:
         """Queue a transcription.
 
         Raises:
@@ -108,13 +108,13 @@ class Service:
 
     def _queue(
         self, key: str, kind: str, title: str, order: Order, job_id: str, asked: dict[str, Any]
-    ) -> Job:
-        job = Job(job_id, key, kind, title, order, order.folder, asked=asked)
+    ) -> QueuedJob:
+        job = QueuedJob(job_id, key, kind, title, order, order.folder, asked=asked)
         self.store.add_job(key, job)
         self.queue.add(job)
         return job
 
-    def cancel(self, key: str, word: object) -> Job:
+    def cancel(self, key: str, word: object) -> QueuedJob:
         """Stop a job of the session."""
         job = self.store.job(key, word)
         self.queue.cancel(job)
@@ -129,7 +129,7 @@ class Service:
         places = self.queue.places()
         return [{**view(job, places), "result": {}} for job in self.store.jobs(key)]
 
-    def done(self, key: str, word: object) -> Job:
+    def done(self, key: str, word: object) -> QueuedJob:
         """Return a job that has results.
 
         Raises:
@@ -172,7 +172,7 @@ class Service:
         return {"status": "ok", "waiting": waiting, "running": running}
 
 
-def _part(job: Job, number: object) -> dict[str, Any]:
+def _part(job: QueuedJob, number: object) -> dict[str, Any]:
     stems: list[dict[str, Any]] = job.result.get("stems", [])
     index = int(number) if isinstance(number, str | int) and str(number).isdecimal() else -1
     if not 0 <= index < len(stems):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from separate.app.jobs.queue import Job
+from separate.app.jobs.queue import QueuedJob
 from separate.app.jobs.refusals import NotHere, TooMany
 
 _KEY_BYTES = 24
@@ -45,7 +45,7 @@ class Session:
     key: str
     folder: Path
     uploads: dict[str, Upload] = field(default_factory=dict)
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[str, QueuedJob] = field(default_factory=dict)
 
 
 class Store:
@@ -146,7 +146,7 @@ class Store:
         folder.mkdir(mode=0o700)
         return secrets.token_urlsafe(16), folder
 
-    def add_job(self, key: str, job: Job) -> None:
+    def add_job(self, key: str, job: QueuedJob) -> None:
         """Remember a job of a session.
 
         Raises:
@@ -158,7 +158,7 @@ class Store:
                 raise TooMany(f"{MOST_WAITING} files are waiting already; try again later")
             jobs[job.id] = job
 
-    def job(self, key: str, word: object) -> Job:
+    def job(self, key: str, word: object) -> QueuedJob:
         """Return a session's job.
 
         Raises:
@@ -171,7 +171,7 @@ class Store:
             job.used = self._clock()
             return job
 
-    def jobs(self, key: str) -> list[Job]:
+    def jobs(self, key: str) -> list[QueuedJob]:
         """Return a session's jobs in the order they came; that is no use of their files."""
         with self._lock:
             session = self._sessions.get(key)

@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 from separate.app.jobs.child import serve
-from separate.app.jobs.queue import Job, JobQueue
+from separate.app.jobs.queue import JobQueue, QueuedJob
 from separate.app.jobs.refusals import without_options
 from separate.settings import Settings
 
@@ -45,7 +45,7 @@ class Child:
         theirs.close()
         self._pipe = ours
 
-    def run(self, job: Job) -> None:
+    def run(self, job: QueuedJob) -> None:
         """Work on one job to its end."""
         if self._process is None or not self._process.is_alive():
             self.end()
@@ -85,7 +85,7 @@ class Child:
             pipe.close()
 
 
-def without_paths(message: str, job: Job) -> str:
+def without_paths(message: str, job: QueuedJob) -> str:
     """Name files as the visitor does; where they lie on the server is nobody's business."""
     message = message.replace(str(job.order.source), job.title)
     for path in getattr(job.order, "like", ()):
@@ -93,7 +93,7 @@ def without_paths(message: str, job: Job) -> str:
     return without_options(message.replace(str(job.folder), "the results"))
 
 
-def _finish(job: Job, message: tuple[Any, ...]) -> bool:
+def _finish(job: QueuedJob, message: tuple[Any, ...]) -> bool:
     """Take a message of a child in; return whether it was the last of this job."""
     kind, *rest = message
     if kind == "progress":

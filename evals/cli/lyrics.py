@@ -53,7 +53,7 @@ def lyrics_command(
     from separate.errors import DataError
     from separate.evals.data.lyrics import find_lyrics_songs
     from separate.evals.metrics.wer import require_alt_eval
-    from separate.evals.tasks.lyrics import DEFAULT, TRUE, LyricsEval, Route, evaluate_lyrics
+    from separate.evals.tasks.lyrics import DEFAULT, TRUE, LyricsEval, LyricsMethod, evaluate_lyrics
     from separate.evals.tasks.runner import RunOptions
     from separate.lyrics.settings import LyricsSettings
 
@@ -65,11 +65,11 @@ def lyrics_command(
         if not songs:
             raise DataError(f"{path}: holds no song {', '.join(song)} with lyrics")
     cuts = split_list(segmentation) or []
-    routes = [Route(name, cut) for name in split_list(audio) or [] for cut in cuts]
+    routes = [LyricsMethod(name, cut) for name in split_list(audio) or [] for cut in cuts]
     if by_default:
         routes.append(DEFAULT)
     if true_stem and any(item.path.is_dir() for item in songs):
-        routes += [Route("vocals", cut, TRUE) for cut in cuts]
+        routes += [LyricsMethod("vocals", cut, TRUE) for cut in cuts]
     model = options.model or "default"
     settings = LyricsSettings(
         whisper=whisper,

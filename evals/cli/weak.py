@@ -23,7 +23,9 @@ def weak_command(
     ] = "2",
     steps: Annotated[int, typer.Option(min=1, help="Of training, for every arm.")] = 1600,
     batch: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 4,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 6e-3,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", "--rate", help="Learning rate.")
+    ] = 6e-3,
     frames: Annotated[int, typer.Option(min=64, help="Spectra an example, x 64.")] = 64,
     tests: Annotated[int, typer.Option(min=1, help="Mixtures to test on.")] = 60,
     seconds: Annotated[float, typer.Option(min=0.5, help="Of a test mixture.")] = 3.0,
@@ -49,7 +51,7 @@ def weak_command(
 
     torch.set_num_threads(threads)
     common = ArmConfig(
-        "weak", 0, steps, batch, rate, frames, wrong_captions=wrong_captions,
+        "weak", 0, steps, batch, learning_rate, frames, wrong_captions=wrong_captions,
         single_share=single_share, evaluate_steps=evaluate_steps,
     )  # fmt: skip
     config = ExperimentConfig(

@@ -33,7 +33,7 @@ _CUTS = {"rms-vad": "RMS-VAD", "whisper": "Whisper's windows", "auto": "cut by i
 
 
 @dataclass(frozen=True)
-class Route:
+class LyricsMethod:
     """One input of Whisper, segmented in one way."""
 
     audio: str  # mixture, vocals, blend; auto: by the size of the model
@@ -49,8 +49,8 @@ class Route:
         return f"{audio}, {_CUTS[self.segmentation]}"
 
 
-BASELINE = Route("mixture", "whisper")
-DEFAULT = Route("auto", "auto")  # the defaults of `separate lyrics`
+BASELINE = LyricsMethod("mixture", "whisper")
+DEFAULT = LyricsMethod("auto", "auto")  # the defaults of `separate lyrics`
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class LyricsEval:
     """The routes that are compared, and the data."""
 
     settings: LyricsSettings
-    routes: tuple[Route, ...]
+    routes: tuple[LyricsMethod, ...]
     dataset: str
     split: str | None
     trained_on: tuple[Mapping[str, Any], ...] | None = None  # of the separator; None: unknown
@@ -174,13 +174,13 @@ def _prepare(song: LyricsSong, folder: Path, evaluation: LyricsEval) -> dict[str
 
 
 def _transcribe(
-    route: Route, prepared: Prepared, settings: LyricsSettings, reference: str
+    route: LyricsMethod, prepared: Prepared, settings: LyricsSettings, reference: str
 ) -> dict[str, Any]:
     """Transcribe by one route; score the text without the guards and with them."""
     settings = replace(settings, audio=route.audio, segmentation=route.segmentation)
     transcriber = Transcriber(settings, recogniser=_recogniser_of(settings))
     began = time.perf_counter()
-    transcribed = transcriber.hear(prepared)
+    transcribed = transcriber.recognise(prepared)
     kept, dropped = transcriber.guarded(prepared, transcribed)
     seconds = time.perf_counter() - began
     if route != BASELINE and route.vocals == SEPARATED:

@@ -36,7 +36,7 @@ def sweep(
     scored: dict[float, list[dict[str, float]]] = {threshold: [] for threshold in thresholds}
     for done, clip in enumerate(clips):
         song = clip.load()
-        found = finder.listen(song.mixture, song.sample_rate)
+        found = finder.find(song.mixture, song.sample_rate)
         for threshold in thresholds:
             voice = found.voice(threshold)
             if scores := pair_scores(song, [voice, song.mixture - voice]):

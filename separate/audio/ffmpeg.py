@@ -39,7 +39,7 @@ def available() -> bool:
     return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
-class FfmpegSource:
+class FfmpegDecoder:
     """A file read through ffmpeg from its first sample on; a read may be short only at the end."""
 
     def __init__(self, path: Path, kind: str, *, stream: int = 0) -> None:

@@ -38,7 +38,7 @@ _MP3_SLACK_FRAMES = 3  # encoders disagree by so many on what the Xing header co
 _OGG_SLACK_SAMPLES = 8_192  # some encoders count a block more than can be decoded
 
 
-class Source(Protocol):
+class Decoder(Protocol):
     """A sound file that is open for reading, from its first sample on."""
 
     info: AudioInfo
@@ -65,7 +65,7 @@ class _Sequential(soundfile.SoundFile):
         return False
 
 
-class SoundfileSource:
+class SoundfileDecoder:
     """A file read by libsndfile."""
 
     def __init__(self, path: Path, kind: str) -> None:
@@ -173,7 +173,7 @@ class SoundfileSource:
             file.close()
 
 
-def open_source(path: Path, *, stream: int = 0) -> Source:
+def open_source(path: Path, *, stream: int = 0) -> Decoder:
     """Open a file with the reader that suits its content.
 
     Raises:
@@ -182,14 +182,14 @@ def open_source(path: Path, *, stream: int = 0) -> Source:
     require_file(path)
     kind = sniff(path)
     if kind not in _SOUNDFILE_KINDS or stream or (kind == "ogg" and not ogg_is_simple(path)):
-        return audio_ffmpeg.FfmpegSource(path, kind, stream=stream)
+        return audio_ffmpeg.FfmpegDecoder(path, kind, stream=stream)
     try:
-        return SoundfileSource(path, kind)
+        return SoundfileDecoder(path, kind)
     except _UnreadableError as error:
         if not audio_ffmpeg.available():
             hint = "installing ffmpeg may help"
             raise InputError(f"{path}: cannot be read ({error}); {hint}") from error
-    return audio_ffmpeg.FfmpegSource(path, kind)
+    return audio_ffmpeg.FfmpegDecoder(path, kind)
 
 
 def probe(path: str | Path) -> AudioInfo:
@@ -228,7 +228,7 @@ class AudioReader:
         """
         self._path = Path(path)
         self._stream = stream
-        self._source: Source | None = open_source(self._path, stream=stream)
+        self._source: Decoder | None = open_source(self._path, stream=stream)
         self.info = self._source.info
         self._start = round(start_seconds * self.info.sample_rate)
         self._end = None if end_seconds is None else round(end_seconds * self.info.sample_rate)
@@ -270,7 +270,7 @@ class AudioReader:
         finally:
             self.close()
 
-    def _read_on(self, source: Source, block_samples: int) -> Iterator[np.ndarray]:
+    def _read_on(self, source: Decoder, block_samples: int) -> Iterator[np.ndarray]:
         position = self._start
         while self._end is None or position < self._end:
             left = block_samples if self._end is None else self._end - position

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from separate.auto.tagging import TagTrack, join_blocks
+from separate.auto.tagging import TagLikelihoods, join_blocks
 from separate.auto.tree import Node
 from separate.batch.names import distinct, safe_name
 from separate.batch.tracks import Track
@@ -47,7 +47,7 @@ def layout(track: Track, nodes: Sequence[Node], settings: Settings) -> dict[str,
 
 def describe(
     path: Path,
-    heard: TagTrack,
+    heard: TagLikelihoods,
     nodes: Sequence[Node],
     places: Mapping[str, str],
     presence: Mapping[str, float],

@@ -30,7 +30,7 @@ _HEARD_DB = -20.0  # an estimate so far below its piece is not heard in it
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSource:
     """A source that was heard."""
 
     name: str  # a label of the vocabulary
@@ -44,7 +44,7 @@ def find_sources(
     *,
     end_seconds: float | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> list[Found]:
+) -> list[FoundSource]:
     """List what can be heard in a file.
 
     Args:
@@ -83,13 +83,13 @@ def find_sources(
         level_db = 10 * np.log10((powers[:, number] + 1e-12) / (levels + 1e-9))
         is_heard = (level_db > _HEARD_DB) & (10 * np.log10(levels + 1e-12) > _SILENT_DB)
         if likelihood >= LEAST_PRESENCE and is_heard.any():
-            found.append(Found(name, round(likelihood, 3), _spans(is_heard, places)))
+            found.append(FoundSource(name, round(likelihood, 3), _spans(is_heard, places)))
     return _without_doubles(sorted(found, key=lambda source: -source.likelihood))
 
 
-def _without_doubles(found: Sequence[Found]) -> list[Found]:
+def _without_doubles(found: Sequence[FoundSource]) -> list[FoundSource]:
     """Keep of each stem's family the stem itself and one finer label that is likelier."""
-    kept: list[Found] = []
+    kept: list[FoundSource] = []
     for source in found:
         stem = vocabulary.labels()[source.name].stem
         family = [other for other in kept if vocabulary.labels()[other.name].stem == stem]

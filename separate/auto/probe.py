@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from separate.audio import AudioReader
-from separate.auto.tagging import BLOCK_SECONDS, TagTrack
+from separate.auto.tagging import BLOCK_SECONDS, TagLikelihoods
 from separate.auto.tree import Node, limited, merged, pruned
 from separate.batch.separation import NOT_FOUND_PRESENCE
 from separate.queries.encoders import load_encoder
@@ -33,7 +33,7 @@ _SILENT = 1e-4  # of the mixture's energy: an estimate below it is nothing
 
 
 def probe(
-    separator: "Separator", path: Path, track: TagTrack, nodes: Sequence[Node], most: int
+    separator: "Separator", path: Path, track: TagLikelihoods, nodes: Sequence[Node], most: int
 ) -> list[Node]:
     """Return the nodes that are worth a file or a folder, parents before children.
 
@@ -100,7 +100,9 @@ def _chosen(nodes: Sequence[Node]) -> list[int]:
     return sorted(list(dict.fromkeys(wanted))[:_MOST_PIECES])
 
 
-def _pieces(path: Path, track: TagTrack, indices: Sequence[int]) -> tuple[list[np.ndarray], int]:
+def _pieces(
+    path: Path, track: TagLikelihoods, indices: Sequence[int]
+) -> tuple[list[np.ndarray], int]:
     """Read some blocks of a file, and its rate."""
     first, last = indices[0], indices[-1]
     start = track.start_seconds + first * BLOCK_SECONDS

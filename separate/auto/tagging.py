@@ -104,7 +104,7 @@ def open_tagger(name: str | None = None) -> Tagger:
 
 
 @dataclass(frozen=True)
-class TagTrack:
+class TagLikelihoods:
     """What a tagger heard in a file."""
 
     likelihoods: np.ndarray  # (blocks, 527) float32, 0..1
@@ -134,7 +134,7 @@ def tag_file(
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> TagTrack:
+) -> TagLikelihoods:
     """Tag a file block by block; memory grows by 527 numbers a block.
 
     Args:
@@ -159,7 +159,7 @@ def tag_file(
             rows.append(_tag_block(block.mean(axis=0, keepdims=True), rate, tagger))
             if on_progress is not None and reader.samples:
                 on_progress(min(1.0, samples / reader.samples))
-    return TagTrack(np.stack(rows), start_seconds, samples / rate)
+    return TagLikelihoods(np.stack(rows), start_seconds, samples / rate)
 
 
 def _tag_block(mono: np.ndarray, rate: int, tagger: Tagger) -> np.ndarray:
@@ -173,7 +173,9 @@ def _tag_block(mono: np.ndarray, rate: int, tagger: Tagger) -> np.ndarray:
     return found
 
 
-def tags_of(track: TagTrack, threshold: float = THRESHOLD, most: int | None = None) -> list[Tag]:
+def tags_of(
+    track: TagLikelihoods, threshold: float = THRESHOLD, most: int | None = None
+) -> list[Tag]:
     """List the classes that sound, likeliest first.
 
     Args:
@@ -190,12 +192,12 @@ def tags_of(track: TagTrack, threshold: float = THRESHOLD, most: int | None = No
     ]
 
 
-def spans_of(track: TagTrack, row: int, threshold: float) -> tuple[tuple[float, float], ...]:
+def spans_of(track: TagLikelihoods, row: int, threshold: float) -> tuple[tuple[float, float], ...]:
     """Return when a class (its row of 0..526) sounds."""
     return join_blocks(track, track.likelihoods[:, row] >= threshold)
 
 
-def join_blocks(track: TagTrack, active: np.ndarray) -> tuple[tuple[float, float], ...]:
+def join_blocks(track: TagLikelihoods, active: np.ndarray) -> tuple[tuple[float, float], ...]:
     """Join neighbouring blocks in which something sounds.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from separate.auto.tagging import THRESHOLD, TagTrack
+from separate.auto.tagging import THRESHOLD, TagLikelihoods
 from separate.errors import SettingsError
 from separate.queries import ontology, vocabulary
 from separate.queries.query import Query
@@ -68,7 +68,7 @@ class Node:
         return Query(self.name, tuple(spoken))
 
 
-def heard_nodes(track: TagTrack, options: AutoOptions) -> list[Node]:
+def heard_nodes(track: TagLikelihoods, options: AutoOptions) -> list[Node]:
     """Return the nodes that sound, parents before children."""
     names = vocabulary.audioset_classes()
     best = track.likelihoods.max(axis=0)

@@ -49,7 +49,7 @@ class SourceModel(Protocol):
         """Return for each query the broader source that is separated instead; None: itself."""
 
 
-class StemSource(SourceModel, Protocol):
+class FixedStemsModel(SourceModel, Protocol):
     """A model of fixed stems: its queries are the names of stems."""
 
     name: str

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from separate.backends.base import SourceModel, StemSource, Sums, with_sums
+from separate.backends.base import FixedStemsModel, SourceModel, Sums, with_sums
 from separate.errors import SettingsError
 from separate.models.stft import StftConfig, istft, stft
 from separate.queries import vocabulary
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.encoders import encoder_for
 from separate.queries.query import Query, embed_query
 from separate.settings import Settings
@@ -64,7 +64,7 @@ class RoutedQueries:
         )
 
 
-def route_query(query: Query, stems: Sequence[str], encoder: Encoder) -> Route:
+def route_query(query: Query, stems: Sequence[str], encoder: QueryEncoder) -> Route:
     """Route a query by the label of the vocabulary that it is nearest to.
 
     Args:
@@ -117,7 +117,10 @@ class CascadeModel:
     """A stem model and, where stems are not enough, the query model behind it."""
 
     def __init__(
-        self, source: StemSource, settings: Settings, open_query_model: Callable[[], SourceModel]
+        self,
+        source: FixedStemsModel,
+        settings: Settings,
+        open_query_model: Callable[[], SourceModel],
     ) -> None:
         """Take a loaded stem model.
 

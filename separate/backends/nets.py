@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from separate.backends.base import SourceModel, StemSource
+from separate.backends.base import FixedStemsModel, SourceModel
 from separate.backends.cascade import CascadeModel
 from separate.backends.exclusion import Mask
 from separate.backends.masking import MaskModel, PreparedQuery
@@ -61,7 +61,7 @@ def wrap(net: nn.Module, card: Card, settings: Settings) -> SourceModel:
     Raises:
         QueryError: It does not separate.
     """
-    stems: StemSource
+    stems: FixedStemsModel
     if isinstance(net, QueryUNet):
         return QueryModel(net, card, settings)
     if isinstance(net, SmallUNet):

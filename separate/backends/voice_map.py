@@ -1,7 +1,4 @@
-"""The likelihood of the voice in each bin of a recording, kept to compare thresholds.
-
-In: a binary-mask network and a mono recording. Out: the voice at any threshold.
-"""
+"""The likelihood of the voice in each bin of a recording, kept to compare thresholds."""
 
 from dataclasses import dataclass
 
@@ -53,7 +50,7 @@ class VoiceFinder:
         self.net, self.name = net, card.name
 
     @torch.inference_mode()
-    def listen(self, mono: np.ndarray, sample_rate: int) -> VoiceMap:
+    def find(self, mono: np.ndarray, sample_rate: int) -> VoiceMap:
         """Map a whole recording `(1, samples)`; its memory grows with its length."""
         waveform = torch.from_numpy(resample(mono, sample_rate, SAMPLE_RATE))
         spectrum = stft(waveform, STFT)[0].T

@@ -1,7 +1,6 @@
-"""The record of finished files: one JSON line each, beside the outputs.
+"""Records of finished files: one JSON line each in `separate.jsonl`, beside the outputs.
 
-In: what was done with a file. Out: a line appended to `separate.jsonl`, and the answer whether a
-file is complete already. Resume, `--json`, evaluation and lyrics read the same lines.
+`--resume`, `--json`, `separate verify` and lyrics read the same lines.
 """
 
 import json
@@ -17,6 +16,7 @@ from separate.errors import OutputError
 from separate.files import sha256_of
 
 RECORD_NAME = "separate.jsonl"
+_ROUTES = "ways"  # the key of the routes in the file
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Output:
     path: str  # relative to the output folder, with forward slashes
     sha256: str
     bytes: int
-    state: str | None = None  # of a remote output: etag or time, as its store tells
+    state: str | None = None  # of a remote output: etag or time, as its store gives it
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Record:
     command: str = "run"  # what made it: run, lyrics
     outputs: list[Output] = field(default_factory=list)
     presence: dict[str, float] = field(default_factory=dict)  # 0..1 by query
-    ways: dict[str, str] = field(default_factory=dict)  # by query, of models with several
+    routes: dict[str, str] = field(default_factory=dict)  # by query, of models with several
     answered_as: dict[str, str] = field(default_factory=dict)  # by query, the broader source
     warnings: list[str] = field(default_factory=list)
     duration: float = 0.0  # seconds of audio
@@ -62,7 +62,9 @@ class Record:
 
     def as_json(self) -> str:
         """Return the record as one line of JSON, in ASCII."""
-        return json.dumps(asdict(self), sort_keys=True)
+        data = asdict(self)
+        data[_ROUTES] = data.pop("routes")
+        return json.dumps(data, sort_keys=True)
 
 
 def parse_record(line: str) -> Record | None:
@@ -70,7 +72,8 @@ def parse_record(line: str) -> Record | None:
     try:
         data = json.loads(line)
         outputs = [Output(**item) for item in data.pop("outputs")]
-        return Record(**data, outputs=outputs)
+        routes = data.pop(_ROUTES, {})
+        return Record(**data, outputs=outputs, routes=routes)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

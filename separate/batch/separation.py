@@ -216,7 +216,7 @@ def separate_item(
             item.draft,
             outputs=outputs.commit(),
             presence={name: round(value, 4) for name, value in presence.items()},
-            ways=getattr(stream, "routes", {}),
+            routes=getattr(stream, "routes", {}),
             answered_as=getattr(stream, "answered_as", {}),
             warnings=_warnings(outputs, presence, job),
             duration=samples / info.sample_rate,

@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """What was found."""
 
     files: int  # recorded outputs
@@ -40,7 +40,7 @@ class Report:
         return asdict(self)
 
 
-def verify(place: Place, on_file: Callable[[int, int], None] | None = None) -> Report:
+def verify(place: Place, on_file: Callable[[int, int], None] | None = None) -> VerifyReport:
     """Compare every output with its record, byte for byte by SHA-256.
 
     Args:
@@ -91,7 +91,7 @@ def _compare(
     sizes: Mapping[str, int],
     measure: Measure,
     on_file: Callable[[int, int], None] | None,
-) -> Report:
+) -> VerifyReport:
     outputs: dict[str, Output] = {}  # the last word about each path counts
     failed: dict[str, str] = {}
     for record in records:
@@ -108,7 +108,7 @@ def _compare(
             on_file(number, len(outputs))
     whole = len(outputs) - len(findings)
     findings += [Finding(path, UNKNOWN) for path in sorted(set(sizes) - set(outputs))]
-    return Report(len(outputs), whole, tuple(findings), failed)
+    return VerifyReport(len(outputs), whole, tuple(findings), failed)
 
 
 def _problem(output: Output, size: int | None, measure: Measure) -> str | None:

@@ -1,4 +1,4 @@
-"""What the commands that run a batch share: inputs, output folder, processes, stores, times."""
+"""Options that all batch commands have: inputs, output folder, processes, remote stores, times."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """What every command that runs a batch is given."""
+    """The checked options of a batch command."""
 
     inputs: list["Place"]
     out: "Place"
@@ -19,7 +19,7 @@ class Given:
 
     @property
     def folder(self) -> Path:
-        """The output folder; unused where the outputs go elsewhere."""
+        """The output folder; unused where the output is a URL."""
         return self.out if isinstance(self.out, Path) else Path()
 
 
@@ -32,7 +32,7 @@ def batch_options(
     max_fetch_gb: float,
     resume: bool,
 ) -> Given:
-    """Read the options that every command with a batch has.
+    """Check the options that every batch command has.
 
     Raises:
         SettingsError: There is no input, a URL is refused, or a number is out of its range.

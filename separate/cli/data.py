@@ -1,4 +1,4 @@
-"""`separate data ...`: render a corpus, cache folders of audio, list what a corpus holds."""
+"""`separate data ...`: render songs, cache folders of audio, list a corpus."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from separate.errors import SeparateError
 
+_OUT = "Output folder; an interrupted run resumes in it."
 data_app = typer.Typer(help="Training data: render songs, cache folders, list a corpus.")
 
 
@@ -14,12 +15,14 @@ data_app = typer.Typer(help="Training data: render songs, cache folders, list a 
 def cache(
     source: Annotated[Path, typer.Argument(help="Folder of songs with stems, or clips by label.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
-    licence: Annotated[str, typer.Option(help="Licence where the folder names none.")] = "",
-    part: Annotated[str, typer.Option(help="Of clips: all, train, holdout (every tenth).")] = "all",
+    licence: Annotated[str, typer.Option(help="Licence of a folder that names none.")] = "",
+    part: Annotated[
+        str, typer.Option(help="Which clips: all, train, or holdout (every tenth).")
+    ] = "all",
     only: Annotated[
-        list[str] | None, typer.Option(help="Only songs of such names, say 'amy_*'; repeat.")
+        list[str] | None, typer.Option(help="Song names to keep, such as 'amy_*'; repeatable.")
     ] = None,
-    credit: Annotated[str, typer.Option(help="Whose songs they are, for a model's card.")] = "",
+    credit: Annotated[str, typer.Option(help="Author of the songs, for the card of a model.")] = "",
 ) -> None:
     """Decode songs or clips once into 16-bit arrays that training maps into memory."""
     from separate.corpus.sources.convert import convert
@@ -35,8 +38,8 @@ def cache(
         typer.echo(f"skipped: {line}", err=True)
     if report.unlicensed:
         typer.echo(
-            f"{report.unlicensed} name no licence and count as research, which `separate train`"
-            " leaves out unless asked; name it with --licence",
+            f"{report.unlicensed} name no licence and count as `research`, which `separate train`"
+            " leaves out by default; name the licence with --licence",
             err=True,
         )
     if report.skipped:
@@ -48,21 +51,21 @@ def mixtures(
     folders: Annotated[
         list[Path], typer.Argument(help="Unpacked packages, or folders of recordings.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; resumed there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=_OUT)],
     tagger: Annotated[
         str, typer.Option(help="AudioSet tagger: efficientat-mn04, or an EfficientAT .pt file.")
     ] = "efficientat-mn04",
-    licence: Annotated[str, typer.Option(help="Licence where there is no copyright file.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of folders without a copyright file.")] = "",
     licences: Annotated[str, typer.Option(help="Licence classes to keep.")] = "free,sharealike",
     window: Annotated[float, typer.Option(help="Length of a window, 6 to 12 s.")] = 10.0,
     shortest: Annotated[float, typer.Option(help="Shortest recording, in seconds.")] = 20.0,
     count: Annotated[
-        bool, typer.Option("--count", help="Only print hours by package and licence class.")
+        bool, typer.Option("--count", help="Print hours by package and licence class, and stop.")
     ] = False,
 ) -> None:
-    """Cache recordings without stems as windows, with what surely sounds in each; see docs/data.md.
+    """Cache recordings without stems as windows with reliable labels; see docs/data.md.
 
-    Folders and archives (.zip, .pk3) are searched. scripts/fetch_mixtures.sh fetches packages.
+    Folders and archives (.zip, .pk3) are searched. scripts/fetch_mixtures.sh downloads packages.
     """
     from separate.corpus.mixtures.build import (
         MixtureSettings,
@@ -83,8 +86,8 @@ def mixtures(
     except SeparateError as error:
         _fail(error)
     typer.echo(
-        f"\n{report.written} recordings written to {out}, {report.present} were there,"
-        f" {report.short} too short, {report.doubles} double"
+        f"\n{report.written} recordings written to {out}, {report.present} were complete already,"
+        f" {report.short} too short, {report.doubles} duplicates"
     )
     for line in report.left_out:
         typer.echo(f"left out: {line}", err=True)
@@ -97,15 +100,15 @@ def mixtures(
 @data_app.command()
 def estimates(
     corpora: Annotated[list[Path], typer.Argument(help="Folders that `mixtures` wrote.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of songs; resumed there.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="The teacher, name or path.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=_OUT)],
+    model: Annotated[str, typer.Option("--model", "-m", help="The teacher, by name or path.")],
     agreement: Annotated[
-        float, typer.Option(help="SDR in dB at which two views of a window must agree.")
+        float, typer.Option(help="Least SDR (dB) between the estimates of two views of a window.")
     ] = 12.0,
     licences: Annotated[str, typer.Option(help="Licence classes.")] = "free,sharealike",
     device: Annotated[str, typer.Option("--device", "-d", help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
-    """Separate recordings by a teacher; cache as songs the windows on which its views agree."""
+    """Separate recordings by a teacher; cache the windows on which its views agree as songs."""
     from separate.backends.nets import open_model
     from separate.corpus.mixtures.estimates import EstimateSettings, Teacher, estimate_songs
     from separate.models import registry
@@ -135,11 +138,9 @@ def check_labels(
         "efficientat-mn04"
     ),
     measured: Annotated[
-        Path | None, typer.Option(help="File (.npz) that keeps what was measured, or holds it.")
+        Path | None, typer.Option(help="File (.npz) to write measurements to, or to read.")
     ] = None,
-    fit: Annotated[
-        Path | None, typer.Option(help="Write the rule with its thresholds to this file.")
-    ] = None,
+    fit: Annotated[Path | None, typer.Option(help="File to write the fitted rule to.")] = None,
 ) -> None:
     """Fit the labels of `mixtures` on songs with stems; print precision and recall by threshold."""
     from separate.corpus.mixtures.clues import ClueFinder
@@ -150,7 +151,7 @@ def check_labels(
 
     is_measured = measured is not None and measured.exists()
     if not songs and not is_measured:
-        raise typer.BadParameter("name folders of songs, or give what --measured kept of them")
+        raise typer.BadParameter("name folders of songs, or give a file of --measured")
     try:
         if measured is not None and is_measured:
             known = Known.load(measured)
@@ -170,18 +171,18 @@ def check_labels(
 
 @data_app.command()
 def render(
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to; a run is resumed there.")],
-    hours: Annotated[float, typer.Option(help="How much to render.")] = 1.0,
+    out: Annotated[Path, typer.Option("--out", help=_OUT)],
+    hours: Annotated[float, typer.Option(help="Hours of audio to render.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same songs.")] = 0,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
     sources: Annotated[
-        Path | None, typer.Option(help="Folder of checkouts; see `separate data sources`.")
+        Path | None, typer.Option(help="Folder of instruments; see `separate data sources`.")
     ] = None,
     licences: Annotated[str, typer.Option(help="Licence classes.")] = "free,sharealike",
     shortest: Annotated[float, typer.Option(help="Shortest song, in seconds.")] = 30.0,
     longest: Annotated[float, typer.Option(help="Longest song, in seconds.")] = 60.0,
 ) -> None:
-    """Render songs with labelled stems from instruments, drummers' MIDI and voices at hand."""
+    """Render songs with labelled stems from the instruments, MIDI drums and voices found here."""
     from separate.corpus.rendering.build import CorpusPlan, render_corpus
     from separate.corpus.sources.catalogue import find_sources, prepare
 
@@ -189,20 +190,20 @@ def render(
         raise typer.BadParameter("--hours is above 0, and 4 <= --shortest <= --longest")
     library = find_sources(sources, tuple(licences.split(",")))
     for source in library.missing:
-        typer.echo(f"without {source.name} ({source.origin})", err=True)
+        typer.echo(f"not found: {source.name} ({source.origin})", err=True)
     try:
         library = prepare(library, out / ".instruments")
         plan = CorpusPlan(out, hours, seed, jobs, (shortest, longest))
         songs = render_corpus(library, plan, _show_hours)
     except SeparateError as error:
         _fail(error)
-    typer.echo(f"\n{songs} songs in {out}; `separate data list {out}` shows what they hold")
+    typer.echo(f"\n{songs} songs in {out}; `separate data list {out}` lists their contents")
 
 
 @data_app.command()
 def example(
     out: Annotated[Path, typer.Option("--out", help="File to write: .ogg or .flac.")],
-    stems: Annotated[Path | None, typer.Option(help="Folder for the true stems.")] = None,
+    stems: Annotated[Path | None, typer.Option(help="Folder to write the true stems to.")] = None,
 ) -> None:
     """Make the bundled example from Debian's packages."""
     from separate.corpus.rendering.example import write_example
@@ -215,7 +216,7 @@ def example(
 
 @data_app.command(name="sources")
 def list_sources(
-    sources: Annotated[Path | None, typer.Option(help="Folder of checkouts.")] = None,
+    sources: Annotated[Path | None, typer.Option(help="Folder of downloaded instruments.")] = None,
     licences: Annotated[str, typer.Option(help="Licence classes.")] = "free,sharealike",
 ) -> None:
     """Print which instruments, kits, performances and voices were found, and their licences."""

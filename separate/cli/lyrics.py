@@ -1,11 +1,12 @@
-"""`separate lyrics`: what is sung, as text with times.
+"""`separate lyrics`: transcribe what is sung, with times.
 
-In: inputs and options; Whisper's flags keep their names, with underscores and with hyphens. Out:
-files, lines on the terminal and an exit code. Heavy imports stand inside the functions.
+Whisper's flags keep their names, with underscores and with hyphens. Modules that import torch are
+imported inside the functions.
 """
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,130 +25,88 @@ from separate.cli.options import (
     Threads,
 )
 
-_WHAT, _WHISPER, _FILES = "What is heard", "Whisper", "Files"
+_what = partial(typer.Option, rich_help_panel="What is transcribed")
+_file = partial(typer.Option, rich_help_panel="Files")
 
+
+def _whisper(name: str, **more: Any) -> Any:
+    """Return an option of Whisper by its own name, with hyphens too."""
+    names = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+    return typer.Option(*names, rich_help_panel="Whisper", **more)
+
+
+_FORMATS = (
+    "txt, lrc, elrc (words), srt, vtt, json, tsv, ass (karaoke), all; several with commas or"
+    " repeated (default: txt,lrc,json)."
+)
 Out = Annotated[
     str,
-    typer.Option("--out", "-o", "--output_dir", "--output-dir", metavar="DIR",
-                 rich_help_panel=_FILES, help="Output folder, or a URL."),
+    _file("--out", "-o", "--output_dir", "--output-dir", metavar="DIR",
+          help="Output folder, or a URL."),
 ]  # fmt: skip
 Formats = Annotated[
-    list[str] | None,
-    typer.Option("--output_format", "--output-format", "-f", rich_help_panel=_FILES,
-                 help="txt, lrc, elrc (words), srt, vtt, json, tsv, ass (karaoke), all;"
-                 " several with commas or repeated (default: txt,lrc,json)."),
-]  # fmt: skip
-Whisper = Annotated[
-    str | None,
-    typer.Option("--whisper", metavar="NAME", rich_help_panel=_WHISPER,
-                 help="Size (base, tiny.en, large-v3...) or a .pt file (default: the best here)."),
-]  # fmt: skip
+    list[str] | None, _file("--output_format", "--output-format", "-f", help=_FORMATS)
+]
+
+_SIZE = "Size (base, tiny.en, large-v3...) or a .pt file (default: the best that is installed)."
+_INCREMENT = (
+    "Added to the temperature when a window is decoded again after a failure; 0: never (default:"
+    " 0.2 with --segmentation whisper, else never)."
+)
+_CONDITION = (
+    "True: the text of a segment is the prompt of the next (default: True with --segmentation"
+    " whisper, else False)."
+)
+_WORDS = "Times of words, True or False (default: True if a format shows words)."
+Whisper = Annotated[str | None, _whisper("whisper", metavar="NAME", help=_SIZE)]
 Language = Annotated[
-    str | None,
-    typer.Option("--language", rich_help_panel=_WHISPER,
-                 help="Of the singing (default: found out)."),
-]  # fmt: skip
-TaskOption = Annotated[
-    str,
-    typer.Option("--task", rich_help_panel=_WHISPER, help="transcribe, or translate to English."),
+    str | None, _whisper("language", help="Language of the lyrics (default: detected).")
 ]
-BeamSize = Annotated[
-    int | None,
-    typer.Option("--beam_size", "--beam-size", rich_help_panel=_WHISPER,
-                 help="Beams (default: greedy)."),
-]  # fmt: skip
-BestOf = Annotated[
-    int | None,
-    typer.Option("--best_of", "--best-of", rich_help_panel=_WHISPER,
-                 help="Candidates when tokens are drawn."),
-]  # fmt: skip
-Patience = Annotated[
-    float | None, typer.Option("--patience", rich_help_panel=_WHISPER, help="Of the beams.")
-]
-Temperature = Annotated[
-    float,
-    typer.Option("--temperature", rich_help_panel=_WHISPER, help="0: the likeliest token."),
-]
-Increment = Annotated[
-    float | None,
-    typer.Option("--temperature_increment_on_fallback", "--temperature-increment-on-fallback",
-                 rich_help_panel=_WHISPER,
-                 help="A window that fails is tried again with so much more; 0: never (default:"
-                 " 0.2 in Whisper's own windows, else never)."),
-]  # fmt: skip
+TaskOption = Annotated[str, _whisper("task", help="transcribe, or translate to English.")]
+BeamSize = Annotated[int | None, _whisper("beam_size", help="Beams (default: greedy).")]
+BestOf = Annotated[int | None, _whisper("best_of", help="Candidates at temperatures above 0.")]
+Patience = Annotated[float | None, _whisper("patience", help="Patience of the beam search.")]
+Temperature = Annotated[float, _whisper("temperature", help="0: the likeliest token.")]
+Increment = Annotated[float | None, _whisper("temperature_increment_on_fallback", help=_INCREMENT)]
 Prompt = Annotated[
-    str | None,
-    typer.Option("--initial_prompt", "--initial-prompt", rich_help_panel=_WHISPER,
-                 help="Words that are likely: names, spelling."),
-]  # fmt: skip
+    str | None, _whisper("initial_prompt", help="Words that are likely: names, spelling.")
+]
 Condition = Annotated[
-    str | None,
-    typer.Option("--condition_on_previous_text", "--condition-on-previous-text",
-                 metavar="BOOL", rich_help_panel=_WHISPER,
-                 help="True: a window's or segment's text is the next one's prompt (default:"
-                 " True in Whisper's own windows, else False)."),
-]  # fmt: skip
-WordTimes = Annotated[
-    str | None,
-    typer.Option("--word_timestamps", "--word-timestamps", metavar="BOOL",
-                 rich_help_panel=_WHISPER,
-                 help="True or False (default: if a format shows words)."),
-]  # fmt: skip
+    str | None, _whisper("condition_on_previous_text", metavar="BOOL", help=_CONDITION)
+]
+WordTimes = Annotated[str | None, _whisper("word_timestamps", metavar="BOOL", help=_WORDS)]
 CompressionRatio = Annotated[
-    float,
-    typer.Option("--compression_ratio_threshold", "--compression-ratio-threshold",
-                 rich_help_panel=_WHISPER, help="Fall back above."),
-]  # fmt: skip
+    float, _whisper("compression_ratio_threshold", help="Above it a window is decoded again.")
+]
 LogProb = Annotated[
-    float,
-    typer.Option("--logprob_threshold", "--logprob-threshold", rich_help_panel=_WHISPER,
-                 help="Fall back below."),
-]  # fmt: skip
+    float, _whisper("logprob_threshold", help="Below it a window is decoded again.")
+]
 NoSpeech = Annotated[
-    float,
-    typer.Option("--no_speech_threshold", "--no-speech-threshold", rich_help_panel=_WHISPER,
-                 help="A window is silent above."),
-]  # fmt: skip
+    float, _whisper("no_speech_threshold", help="Above it a window counts as silent.")
+]
+
+_AUDIO = "Input of Whisper: mixture, vocals, blend, or auto (by Whisper's size)."
+_BLEND = "Level of the accompaniment beside the vocals in a blend."
+_SEGMENTATION = "rms-vad (by the level of the vocals), whisper (30 s windows), or auto (by size)."
+_LINES = "Times of the lines, if known: .json, .lrc or .srt, or a folder of such files."
+_VOCALS = "Use separated vocals of any tool: DIR/TRACK/vocals.*."
 Model = Annotated[
     str,
-    typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_WHAT,
-                 help="The separator, by name or path."),
-]  # fmt: skip
-Audio = Annotated[
-    str,
-    typer.Option("--audio", rich_help_panel=_WHAT,
-                 help="What Whisper hears: mixture, vocals, blend, or auto (by its size)."),
-]  # fmt: skip
-BlendDb = Annotated[
-    float,
-    typer.Option("--blend_db", "--blend-db", metavar="DB", rich_help_panel=_WHAT,
-                 help="The rest beside the vocals in a blend."),
-]  # fmt: skip
-Segmentation = Annotated[
-    str,
-    typer.Option("--segmentation", rich_help_panel=_WHAT,
-                 help="rms-vad (of the vocals), whisper: its own windows, or auto (by its size)."),
-]  # fmt: skip
-Lines = Annotated[
-    Path | None,
-    typer.Option("--lines", metavar="FILE", rich_help_panel=_WHAT,
-                 help="Line times, if known: .json, .lrc or .srt, or a folder of them."),
-]  # fmt: skip
+    _what("--model", "--name", "-n", metavar="NAME", help="The separator, by name or path."),
+]
+Audio = Annotated[str, _what("--audio", help=_AUDIO)]
+BlendDb = Annotated[float, _what("--blend_db", "--blend-db", metavar="DB", help=_BLEND)]
+Segmentation = Annotated[str, _what("--segmentation", help=_SEGMENTATION)]
+Lines = Annotated[Path | None, _what("--lines", metavar="FILE", help=_LINES)]
 Concatenate = Annotated[
     bool,
-    typer.Option("--concatenate/--no-concatenate", rich_help_panel=_WHAT,
-                 help="With --lines: neighbouring lines in one piece."),
-]  # fmt: skip
-Stems = Annotated[
-    Path | None,
-    typer.Option("--stems", metavar="DIR", rich_help_panel=_WHAT,
-                 help="Take vocals from there: DIR/TRACK/vocals.* of any tool."),
-]  # fmt: skip
+    _what("--concatenate/--no-concatenate", help="With --lines: join neighbouring lines."),
+]
+Stems = Annotated[Path | None, _what("--stems", metavar="DIR", help=_VOCALS)]
 Guards = Annotated[
     bool,
-    typer.Option("--guards/--no-guards", rich_help_panel=_WHAT,
-                 help="Drop what was not sung; the JSON says why."),
-]  # fmt: skip
+    _what("--guards/--no-guards", help="Drop text that was not sung; the JSON gives the reasons."),
+]
 
 
 def lyrics(
@@ -187,7 +146,7 @@ def lyrics(
     resume: Resume = False,
     json: Json = False,
 ) -> None:
-    """Write down what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
+    """Transcribe what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
     from separate.cli.batch import batch_options, device_of, seconds_of
     from separate.cli.screen import show_batch
     from separate.lyrics.batch import make_lyrics_job
@@ -227,8 +186,10 @@ def lyrics(
     remark = ""
     if whisper is None:
         found = Path(str(job.settings.whisper))
-        remark = f"Whisper: {found.stem.removeprefix('whisper-')}, the best here ({found})"
-    show_batch(given, job, "writing down", json=json, remark=remark)
+        remark = (
+            f"Whisper: {found.stem.removeprefix('whisper-')}, the best that is installed ({found})"
+        )
+    show_batch(given, job, "transcribing", json=json, remark=remark)
 
 
 lyrics_app = typer.Typer(
@@ -238,7 +199,7 @@ lyrics_app.command("lyrics", cls=BatchCommand)(lyrics)
 
 
 def _bool(flag: str, text: str | None) -> bool | None:
-    """Read Whisper's True and False; None is left to the settings."""
+    """Read True or False as Whisper does; None stays None."""
     from separate.errors import SettingsError
 
     if text is None:

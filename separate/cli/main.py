@@ -1,7 +1,7 @@
 """The command `separate`: arguments in, one call of the library, lines and an exit code out.
 
-Nothing heavy is imported before the arguments are parsed. Commands of other packages come in by
-entry points of the group `separate.commands` and are loaded when they are called.
+torch is not imported before the arguments are parsed. Other packages add commands by entry points
+of the group `separate.commands`, which are loaded when they are called.
 """
 
 from importlib import import_module
@@ -15,18 +15,18 @@ from typer.core import TyperCommand, TyperGroup
 from separate.cli.options import BatchCommand
 from separate.cli.run import run
 
-# Help and errors are plain text: to load what draws boxes around them takes as long as all else.
+# Help and errors are plain text: importing rich takes as long as everything else together.
 typer.core.HAS_RICH = False
 
 _GROUP = "separate.commands"
 # Own commands that are loaded when called: (where, help, order of the list).
 _OWN = {
-    "tags": ("separate.cli.tags:tags_app", "Tell what sounds, how likely, and when."),
-    "lyrics": ("separate.cli.lyrics:lyrics_app", "Write down what is sung, with times."),
-    "verify": ("separate.cli.verify:verify_app", "Check results against their record."),
+    "tags": ("separate.cli.tags:tags_app", "List what sounds, how likely, and when."),
+    "lyrics": ("separate.cli.lyrics:lyrics_app", "Transcribe what is sung, with times."),
+    "verify": ("separate.cli.verify:verify_app", "Check output files against their record."),
     "models": ("separate.cli.models:models_app", "List, fetch and describe models."),
-    "train": ("separate.cli.train:train_app", "Train or adapt a separator of your own."),
-    "data": ("separate.cli.data:data_app", "Prepare data to train on."),
+    "train": ("separate.cli.train:train_app", "Train or adapt a separator."),
+    "data": ("separate.cli.data:data_app", "Prepare training data."),
 }
 _KNOWN_HELP = {
     "eval": "Score separation on data sets.",
@@ -40,7 +40,7 @@ class CommandGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Name all commands, without importing any."""
-        return [*super().list_commands(ctx), *_OWN, *sorted(_foreign_commands())]
+        return [*super().list_commands(ctx), *_OWN, *sorted(_plugins())]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, or a stand-in with a name and a line of help."""
@@ -49,10 +49,10 @@ class CommandGroup(TyperGroup):
             return command
         if cmd_name in _OWN:
             return TyperCommand(cmd_name, help=_OWN[cmd_name][1])
-        foreign = _foreign_commands().get(cmd_name)
-        if foreign is None:
+        plugin = _plugins().get(cmd_name)
+        if plugin is None:
             return None
-        source = foreign.dist.name if foreign.dist is not None else foreign.value
+        source = plugin.dist.name if plugin.dist is not None else plugin.value
         return TyperCommand(cmd_name, help=_KNOWN_HELP.get(cmd_name, f"Added by {source}."))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -63,7 +63,7 @@ class CommandGroup(TyperGroup):
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run; every error of the library is one line on the error stream and exit code 1."""
+        """Run a command; print an error of the library as one line and exit with code 1."""
         from separate.errors import SeparateError, one_line
 
         try:
@@ -76,7 +76,7 @@ class CommandGroup(TyperGroup):
             raise typer.Exit(130) from error
 
 
-def _foreign_commands() -> dict[str, EntryPoint]:
+def _plugins() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=_GROUP)}
 
 
@@ -87,7 +87,7 @@ def _load_command(name: str) -> Any:
         module, _, attribute = _OWN[name][0].partition(":")
         loaded = getattr(import_module(module), attribute)
     else:
-        entry = _foreign_commands()[name]
+        entry = _plugins()[name]
         try:
             loaded = entry.load()
         except (ImportError, AttributeError) as error:
@@ -127,7 +127,7 @@ def _options(
     """Type what you want to hear and get it out of any recording."""
 
 
-app.command("run", cls=BatchCommand, short_help="Take sources out of recordings.")(run)
+app.command("run", cls=BatchCommand, short_help="Separate sources from recordings.")(run)
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""The options of `separate run`, with their help, in the groups that the help shows.
+"""Options of `separate run`, each an annotated type, in the panels that the help shows.
 
-In: nothing. Out: annotated types, one an option, for `run_command`; other commands take those that
-they share.
+Other commands import the options that they share with it.
 """
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ def _list_models(wanted: bool) -> None:
 
 
 class BatchCommand(TyperCommand):
-    """A command of many options: help in sections, and `--ray` with or without an address."""
+    """A command whose help has sections, and whose `--ray` takes an address or none."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each panel of options, in their order."""
@@ -37,7 +37,7 @@ class BatchCommand(TyperCommand):
                 formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a `--ray` without address the word `local`."""
+        """Insert the address `local` after a `--ray` without one."""
         end = args.index("--") if "--" in args else len(args)
         for at in range(end - 1, -1, -1):
             if args[at] == "--ray":
@@ -49,199 +49,93 @@ class BatchCommand(TyperCommand):
 
 
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}")
-_WHAT, _HOW, _FILES, _WORK = "What to take out", "How", "Files", "Work"
-_AUTO = "All that sounds"
+_what = partial(typer.Option, rich_help_panel="What to take out")
+_auto = partial(typer.Option, rich_help_panel="All that sounds")
+_how = partial(typer.Option, rich_help_panel="How")
+_file = partial(typer.Option, rich_help_panel="Files")
+_work = partial(typer.Option, rich_help_panel="Work")
+_INPUTS = "Sound files, videos, folders of them, or URLs (s3, gs, sftp, https)."
 
-Inputs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="INPUT...",
-                   help="Sound files, videos, folders of them, or URLs (s3, gs, sftp, https)."),
-]  # fmt: skip
-Queries = Annotated[
-    list[str] | None,
-    typer.Option("--query", "-q", metavar="TEXT", rich_help_panel=_WHAT,
-                 help="What to take out, in words; may be repeated."),
-]  # fmt: skip
-Stems = Annotated[
-    bool,
-    typer.Option("--stems", rich_help_panel=_WHAT,
-                 help="Vocals, drums, bass and other, which sum to the mixture."),
-]  # fmt: skip
-TwoStems = Annotated[
-    str | None,
-    typer.Option("--two-stems", metavar="STEM", rich_help_panel=_WHAT,
-                 help="STEM and the rest of it, called no_STEM."),
-]  # fmt: skip
-Like = Annotated[
-    list[Path] | None,
-    typer.Option("--like", metavar="EXAMPLE", rich_help_panel=_WHAT,
-                 help="A file that sounds like it; alone or with one -q; may be repeated."),
-]  # fmt: skip
-Not = Annotated[
-    list[str] | None,
-    typer.Option("--not", metavar="TEXT", rich_help_panel=_WHAT,
-                 help="What is not meant, for every query; may be repeated."),
-]  # fmt: skip
-NotLike = Annotated[
-    list[Path] | None,
-    typer.Option("--not-like", metavar="EXAMPLE", rich_help_panel=_WHAT,
-                 help="A file that sounds like what is not meant; may be repeated."),
-]  # fmt: skip
-Words = Annotated[
-    float,
-    typer.Option("--words", metavar="X", rich_help_panel=_WHAT,
-                 help="Weight of -q against --like, 0 to 1."),
-]  # fmt: skip
-Firmness = Annotated[
-    float,
-    typer.Option("--firmness", metavar="X", rich_help_panel=_WHAT,
-                 help="How firmly --not takes out, 0 to 10."),
-]  # fmt: skip
-SumToMix = Annotated[
-    bool | None,
-    typer.Option("--sum-to-mix/--no-sum-to-mix", rich_help_panel=_WHAT,
-                 help="Several queries share out the mixture (default: only --stems alone does)."),
-]  # fmt: skip
-Residual = Annotated[
-    bool | None,
-    typer.Option("--residual/--no-residual", rich_help_panel=_WHAT,
-                 help="Write what no query claims (default: unless --stems share out all)."),
-]  # fmt: skip
-Auto = Annotated[
-    bool,
-    typer.Option("--auto", rich_help_panel=_AUTO,
-                 help="Everything that sounds, as a tree of folders after AudioSet's ontology."),
-]  # fmt: skip
-Levels = Annotated[
-    str | None,
-    typer.Option("--levels", metavar="N,N", rich_help_panel=_AUTO,
-                 help="Of the tree, from 1 (wide) to 6 (fine); default 1,2,3."),
-]  # fmt: skip
-Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", metavar="X", rich_help_panel=_AUTO,
-                 help="Likelihood from which a source sounds; default 0.2."),
-]  # fmt: skip
-MaxSources = Annotated[
-    int | None,
-    typer.Option("--max-sources", metavar="N", rich_help_panel=_AUTO,
-                 help="At most so many, the likeliest; default 12."),
-]  # fmt: skip
-Tagger = Annotated[
-    str | None,
-    typer.Option("--tagger", metavar="NAME", rich_help_panel=_AUTO,
-                 help="embedded (default), efficientat-mn04, or the path of a .pt file."),
-]  # fmt: skip
-Model = Annotated[
-    str,
-    typer.Option("--model", "--name", "-n", metavar="NAME", rich_help_panel=_HOW,
-                 help="Model, by name or path; a,b averages the masks of two."),
-]  # fmt: skip
-QueryNet = Annotated[
-    str | None,
-    typer.Option("--query-net", metavar="NAME", rich_help_panel=_HOW,
-                 help="Encoder of the queries (default: the model's own)."),
-]  # fmt: skip
+Inputs = Annotated[list[str] | None, typer.Argument(metavar="INPUT...", help=_INPUTS)]
+
+_QUERY = "What to take out, in words; may be repeated."
+_STEMS = "Vocals, drums, bass and other, which sum to the mixture."
+_TWO_STEMS = "STEM and the rest of the mixture, called no_STEM."
+_LIKE = "A file that sounds like the target; alone or with one -q; may be repeated."
+_NOT = "What to exclude from every query, in words; may be repeated."
+_NOT_LIKE = "A file that sounds like what to exclude; may be repeated."
+_SUM = "Estimates of several queries sum to the mixture (default: those of --stems alone)."
+_RESIDUAL = "Write the mixture without all queries (default: unless --stems sum to the mixture)."
+Queries = Annotated[list[str] | None, _what("--query", "-q", metavar="TEXT", help=_QUERY)]
+Stems = Annotated[bool, _what("--stems", help=_STEMS)]
+TwoStems = Annotated[str | None, _what("--two-stems", metavar="STEM", help=_TWO_STEMS)]
+Like = Annotated[list[Path] | None, _what("--like", metavar="EXAMPLE", help=_LIKE)]
+Not = Annotated[list[str] | None, _what("--not", metavar="TEXT", help=_NOT)]
+NotLike = Annotated[list[Path] | None, _what("--not-like", metavar="EXAMPLE", help=_NOT_LIKE)]
+TextWeight = Annotated[
+    float, _what("--words", metavar="X", help="Weight of -q against --like, 0 to 1.")
+]
+NegativeWeight = Annotated[
+    float, _what("--firmness", metavar="X", help="Weight of --not and --not-like, 0 to 10.")
+]
+SumToMix = Annotated[bool | None, _what("--sum-to-mix/--no-sum-to-mix", help=_SUM)]
+Residual = Annotated[bool | None, _what("--residual/--no-residual", help=_RESIDUAL)]
+
+_AUTO = "Separate everything that sounds into a tree of folders by AudioSet's ontology."
+_LEVELS = "Levels of the tree, from 1 (wide) to 6 (fine); default 1,2,3."
+_THRESHOLD = "Likelihood from which a source counts as present; default 0.2."
+_MAX_SOURCES = "Most sources, the likeliest first; default 12."
+_TAGGER = "embedded (default), efficientat-mn04, or the path of a .pt file."
+Auto = Annotated[bool, _auto("--auto", help=_AUTO)]
+Levels = Annotated[str | None, _auto("--levels", metavar="N,N", help=_LEVELS)]
+Threshold = Annotated[float | None, _auto("--threshold", metavar="X", help=_THRESHOLD)]
+MaxSources = Annotated[int | None, _auto("--max-sources", metavar="N", help=_MAX_SOURCES)]
+Tagger = Annotated[str | None, _auto("--tagger", metavar="NAME", help=_TAGGER)]
+
+_MODEL = "Model, by name or path; a,b averages the estimates of two."
+_QUERY_NET = "Encoder of the queries (default: the model's own)."
+_SEGMENT = "Length of the segments (default: the model's own)."
+_OVERLAP = "Fraction of a segment that is cross-faded, 0 to 0.5."
+_SHIFTS = "Average over N further positions of the segments: better, and N times slower."
+_EXPONENT = "Exponent of the masks. Above 1: fewer other sources, more holes; below 1: softer."
+Model = Annotated[str, _how("--model", "--name", "-n", metavar="NAME", help=_MODEL)]
+QueryNet = Annotated[str | None, _how("--query-net", metavar="NAME", help=_QUERY_NET)]
 ListModels = Annotated[
     bool,
-    typer.Option("--list-models", is_eager=True, callback=_list_models, rich_help_panel=_HOW,
-                 help="List the models and exit."),
-]  # fmt: skip
-Segment = Annotated[
-    float | None,
-    typer.Option("--segment", metavar="SECONDS", rich_help_panel=_HOW,
-                 help="Length of the windows (default: the model's own)."),
-]  # fmt: skip
-Overlap = Annotated[
-    float | None,
-    typer.Option("--overlap", metavar="PART", rich_help_panel=_HOW,
-                 help="Part of a window that is cross-faded, 0 to 0.5."),
-]  # fmt: skip
-Shifts = Annotated[
-    int,
-    typer.Option("--shifts", metavar="N", rich_help_panel=_HOW,
-                 help="Average over N more positions: better, and N times slower."),
-]  # fmt: skip
-Strength = Annotated[
-    float,
-    typer.Option("--strength", metavar="X", rich_help_panel=_HOW,
-                 help="Above 1: cleaner targets with more holes; below 1: softer."),
-]  # fmt: skip
-Start = Annotated[
-    str | None,
-    typer.Option("--start", metavar="TIME", rich_help_panel=_FILES,
-                 help="Begin there: 83.5, 1:23.5 or 1:02:03."),
-]  # fmt: skip
-End = Annotated[
-    str | None,
-    typer.Option("--end", metavar="TIME", rich_help_panel=_FILES, help="End there."),
-]  # fmt: skip
+    _how("--list-models", is_eager=True, callback=_list_models, help="List the models and exit."),
+]
+Segment = Annotated[float | None, _how("--segment", metavar="SECONDS", help=_SEGMENT)]
+Overlap = Annotated[float | None, _how("--overlap", metavar="FRACTION", help=_OVERLAP)]
+Shifts = Annotated[int, _how("--shifts", metavar="N", help=_SHIFTS)]
+MaskExponent = Annotated[float, _how("--strength", metavar="X", help=_EXPONENT)]
+
+_START = "Time to start from: 83.5, 1:23.5 or 1:02:03."
+_FILENAME = "Path of each file in the output folder, of {track}, {stem} and {ext}."
+_CLIP_MODE = "Samples beyond full scale: clamp (cut off), rescale (one gain for all files) or none."
+Start = Annotated[str | None, _file("--start", metavar="TIME", help=_START)]
+End = Annotated[str | None, _file("--end", metavar="TIME", help="Time to end at.")]
 Out = Annotated[
-    str,
-    typer.Option("--out", "-o", metavar="DIR", rich_help_panel=_FILES,
-                 help="Output folder, or a URL (s3, gs, sftp)."),
-]  # fmt: skip
-Filename = Annotated[
-    str,
-    typer.Option("--filename", metavar="PATTERN", rich_help_panel=_FILES,
-                 help="Path of each file in it, of {track}, {stem} and {ext}."),
-]  # fmt: skip
-Format = Annotated[
-    str | None,
-    typer.Option("--format", rich_help_panel=_FILES, help="wav (default), flac, ogg or mp3."),
+    str, _file("--out", "-o", metavar="DIR", help="Output folder, or a URL (s3, gs, sftp).")
 ]
-Mp3 = Annotated[bool, typer.Option("--mp3", rich_help_panel=_FILES, help="Like --format mp3.")]
-Flac = Annotated[bool, typer.Option("--flac", rich_help_panel=_FILES, help="Like --format flac.")]
-Mp3Bitrate = Annotated[
-    int, typer.Option("--mp3-bitrate", metavar="KBIT", rich_help_panel=_FILES, help="64 to 320.")
-]
-Int24 = Annotated[
-    bool,
-    typer.Option("--int24", rich_help_panel=_FILES,
-                 help="24 bits (default: the depth of the input)."),
-]  # fmt: skip
-Float32 = Annotated[
-    bool, typer.Option("--float32", rich_help_panel=_FILES, help="32-bit floating point.")
-]
-ClipMode = Annotated[
-    str,
-    typer.Option("--clip-mode", rich_help_panel=_FILES,
-                 help="Beyond full scale: clamp (cut off), rescale (one gain for all) or none."),
-]  # fmt: skip
-Device = Annotated[
-    str, typer.Option("--device", "-d", rich_help_panel=_WORK, help="cpu, cuda, cuda:1 or mps.")
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", "-j", metavar="N", rich_help_panel=_WORK,
-                 help="Files at once: 1, and with --ray all that the cluster has room for."),
-]  # fmt: skip
-Ray = Annotated[
-    str | None,
-    typer.Option("--ray", metavar="[ADDRESS]", rich_help_panel=_WORK,
-                 help="Work on a Ray cluster (HOST:PORT or auto); without address on a local one."),
-]  # fmt: skip
-GpusPerWorker = Annotated[
-    float,
-    typer.Option("--gpus-per-worker", metavar="X", rich_help_panel=_WORK,
-                 help="GPUs of each worker on Ray, for example 1 or 0.5."),
-]  # fmt: skip
-MaxFetchGb = Annotated[
-    float,
-    typer.Option("--max-fetch-gb", metavar="X", rich_help_panel=_WORK,
-                 help="Largest remote input that is fetched to the local disk."),
-]  # fmt: skip
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="N", rich_help_panel=_WORK, help="Of each process."),
-]
-Resume = Annotated[
-    bool,
-    typer.Option("--resume", rich_help_panel=_WORK,
-                 help="Skip files whose results are there, whole and made the same way."),
-]  # fmt: skip
-Json = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel=_WORK,
-                 help="Print the record of each file as a line of JSON."),
-]  # fmt: skip
+Filename = Annotated[str, _file("--filename", metavar="PATTERN", help=_FILENAME)]
+Format = Annotated[str | None, _file("--format", help="wav (default), flac, ogg or mp3.")]
+Mp3 = Annotated[bool, _file("--mp3", help="Same as --format mp3.")]
+Flac = Annotated[bool, _file("--flac", help="Same as --format flac.")]
+Mp3Bitrate = Annotated[int, _file("--mp3-bitrate", metavar="KBIT", help="64 to 320 kbit/s.")]
+Int24 = Annotated[bool, _file("--int24", help="24 bits (default: the depth of the input).")]
+Float32 = Annotated[bool, _file("--float32", help="32-bit floating point.")]
+ClipMode = Annotated[str, _file("--clip-mode", help=_CLIP_MODE)]
+
+_JOBS = "Files at once: 1, or with --ray as many as fit on the cluster."
+_RAY = "Run on a Ray cluster (HOST:PORT or auto); without address on a local one."
+_GPUS = "GPUs of each worker on Ray, for example 1 or 0.5."
+_FETCH = "Largest remote input, in GiB, that may be copied to the local disk."
+_RESUME = "Skip inputs whose outputs are complete and were made with the same settings."
+Device = Annotated[str, _work("--device", "-d", help="cpu, cuda, cuda:1 or mps.")]
+Jobs = Annotated[int | None, _work("--jobs", "-j", metavar="N", help=_JOBS)]
+Ray = Annotated[str | None, _work("--ray", metavar="[ADDRESS]", help=_RAY)]
+GpusPerWorker = Annotated[float, _work("--gpus-per-worker", metavar="X", help=_GPUS)]
+MaxFetchGb = Annotated[float, _work("--max-fetch-gb", metavar="X", help=_FETCH)]
+Threads = Annotated[int | None, _work("--threads", metavar="N", help="Threads of each process.")]
+Resume = Annotated[bool, _work("--resume", help=_RESUME)]
+Json = Annotated[bool, _work("--json", help="Print the record of each file as a line of JSON.")]

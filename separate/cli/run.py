@@ -22,8 +22,8 @@ def run(
     like: o.Like = None,
     exclude: o.Not = None,
     unlike: o.NotLike = None,
-    words: o.Words = Request.text_weight,
-    firmness: o.Firmness = Request.negative_weight,
+    text_weight: o.TextWeight = Request.text_weight,
+    negative_weight: o.NegativeWeight = Request.negative_weight,
     sum_to_mix: o.SumToMix = None,
     residual: o.Residual = None,
     auto: o.Auto = False,
@@ -39,7 +39,7 @@ def run(
     segment: o.Segment = None,
     overlap: o.Overlap = None,
     shifts: o.Shifts = Settings.shifts,
-    strength: o.Strength = Settings.mask_exponent,
+    mask_exponent: o.MaskExponent = Settings.mask_exponent,
     device: o.Device = Settings.device,
     out: o.Out = "separated",
     filename: o.Filename = Settings.filename,
@@ -58,7 +58,7 @@ def run(
     resume: o.Resume = False,
     json: o.Json = False,
 ) -> None:
-    """Take sources out of recordings: DIR/<track>/<query>.wav and DIR/<track>/residual.wav."""
+    """Separate sources: writes DIR/<track>/<query>.wav and DIR/<track>/residual.wav."""
     from separate.cli.batch import batch_options, device_of, seconds_of
     from separate.cli.screen import show_batch
 
@@ -71,7 +71,7 @@ def run(
         segment=segment,
         overlap=overlap,
         shifts=shifts,
-        mask_exponent=strength,
+        mask_exponent=mask_exponent,
         start=seconds_of("--start", start) or Settings.start,
         end=seconds_of("--end", end),
         format=_format(format, mp3, flac),
@@ -87,8 +87,8 @@ def run(
         like=tuple(like or ()),
         exclude=tuple(exclude or ()),
         unlike=tuple(unlike or ()),
-        text_weight=words,
-        negative_weight=firmness,
+        text_weight=text_weight,
+        negative_weight=negative_weight,
         residual=residual,
         sum_to_mixture=sum_to_mix,
     )
@@ -110,7 +110,7 @@ def _job(
         job = make_job(given.folder, settings, request)
         return job, readings(job.queries)
     if not request.is_empty:
-        raise SettingsError("--auto finds by itself what sounds: leave the queries out")
+        raise SettingsError("--auto finds the sources itself: leave the queries out")
     from separate.auto.run import AutoJob
 
     return AutoJob(settings, tree, given.folder), ""

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def show_batch(
     given: "Given", job: "Job", description: str, *, json: bool, remark: str = ""
 ) -> None:
-    """Run a batch and show how it goes.
+    """Run a batch and show its progress.
 
     Args:
         given: Inputs, output folder and options.
         job: What to do with each input.
-        description: The words before the bar.
+        description: Text before the progress bar.
         json: Print records instead of the outputs' paths.
-        remark: A line on the error stream before all others.
+        remark: A first line on the error stream.
 
     Raises:
         typer.Exit: A file failed (1), or the user stopped the batch (130).
@@ -64,7 +64,7 @@ def show_batch(
                 on_record=on_record,
             )
         except KeyboardInterrupt:
-            screen.note(f"stopped; {finished} finished, go on with --resume")
+            screen.note(f"stopped; {finished} finished, continue with --resume")
             raise typer.Exit(130) from None
     if result.skipped:
         typer.echo(f"{result.skipped} complete already", err=True)
@@ -90,8 +90,8 @@ def _show(screen: "Terminal", record: "Record", folder: "Place", is_old: bool, j
 
 def _routes(record: "Record") -> list[str]:
     """Return a line for each query that a model answers in one of several ways."""
-    ways = [f"{query!r}: {way}" for query, way in record.ways.items()]
-    return ways + [f"{query!r} is answered as: {it}" for query, it in record.answered_as.items()]
+    routes = [f"{query!r}: {route}" for query, route in record.routes.items()]
+    return routes + [f"{query!r} is answered as: {it}" for query, it in record.answered_as.items()]
 
 
 def _terminated(number: int, frame: object) -> NoReturn:

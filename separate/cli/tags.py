@@ -1,7 +1,6 @@
-"""`separate tags`: what sounds in recordings, how likely, and when.
+"""`separate tags`: list what sounds in recordings, how likely, and when.
 
-In: inputs and options. Out: a table, JSON, or label files of Audacity. Heavy imports stand inside
-the functions: they happen after the arguments are parsed.
+Modules that import torch are imported inside the functions, after the arguments are parsed.
 """
 
 import json as json_module
@@ -29,24 +28,24 @@ def tags_command(
     ] = None,
     sources: Annotated[
         bool,
-        typer.Option("--sources", help="Separate, and list what is there by presence: slower,"
-                     " in words that make good queries."),
+        typer.Option("--sources", help="Separate, and list the sources that are present: slower,"
+                     " but by names that work as queries."),
     ] = False,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="CLASS", help="List this class alone; may be repeated."),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Likelihood from which a class sounds.")] = 0.2,
-    top: Annotated[int | None, typer.Option(min=1, help="At most so many classes.")] = None,
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="Begin there.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="End there.")] = None,
+    threshold: Annotated[float, typer.Option(help="Least likelihood of a listed class.")] = 0.2,
+    top: Annotated[int | None, typer.Option(min=1, help="Most classes to list.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="Time to start from.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Time to end at.")] = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write DIR/<track>.txt, a label track of Audacity."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="A line of JSON a file.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON per file.")] = False,
 ) -> None:  # fmt: skip
-    """Tell what sounds in recordings: AudioSet's classes with likelihood and times."""
+    """List what sounds in recordings: AudioSet classes with likelihood and times."""
     from separate.audio import check_writable
     from separate.batch.tracks import find_tracks
     from separate.cli.batch import seconds_of
@@ -59,18 +58,18 @@ def tags_command(
             "'-' (standard input or output) is not supported: name a file or folder"
         )
     if sources and (tagger or only):
-        raise SettingsError("--sources needs no tagger and has labels of its own: leave out others")
+        raise SettingsError("--sources uses neither --tagger nor --only: leave them out")
     span = {"start": seconds_of("--start", start) or 0.0, "end": seconds_of("--end", end)}
     if labels is not None:
         check_writable(labels)
-    listen = _by_presence(span) if sources else _by_tagger(tagger, only or (), threshold, span)
+    tags_in = _by_presence(span) if sources else _by_tagger(tagger, only or (), threshold, span)
     failed = 0
     tracks = find_tracks(inputs)
     for track in tracks:
         try:
             if track.path.is_dir():
                 raise InputError(f"{track.path}: holds no audio files")
-            found = [tag for tag in listen(track.path) if tag.likelihood >= threshold][:top]
+            found = [tag for tag in tags_in(track.path) if tag.likelihood >= threshold][:top]
         except InputError as error:
             typer.echo(f"error: {error}", err=True)
             failed += 1
@@ -81,14 +80,14 @@ def tags_command(
 
 
 def _by_tagger(tagger: str | None, only: Any, threshold: float, span: dict[str, Any]) -> Any:
-    """Return a function from a path to what the tagger hears."""
+    """Return a function from a path to the tags that the tagger finds."""
     from separate.auto.tagging import Tag, open_tagger, spans_of, tag_file, tags_of
     from separate.queries.tags import class_row
 
     rows = {class_row(name): name for name in only}
     opened = open_tagger(tagger)
 
-    def listen(path: Path) -> list[Tag]:
+    def tag(path: Path) -> list[Tag]:
         track = tag_file(path, opened, start_seconds=span["start"], end_seconds=span["end"])
         if not rows:
             return tags_of(track, threshold)
@@ -98,11 +97,11 @@ def _by_tagger(tagger: str | None, only: Any, threshold: float, span: dict[str, 
             for row, name in rows.items()
         ]
 
-    return listen
+    return tag
 
 
 def _by_presence(span: dict[str, Any]) -> Any:
-    """Return a function from a path to the sources that separating it shows."""
+    """Return a function from a path to the sources that are present by separation."""
     from separate.auto.find import find_sources
     from separate.auto.tagging import Tag
     from separate.errors import SettingsError
@@ -110,14 +109,14 @@ def _by_presence(span: dict[str, Any]) -> Any:
     from separate.settings import Settings
 
     if span["start"]:
-        raise SettingsError("--sources listens from the beginning: leave out --start")
+        raise SettingsError("--sources starts at the beginning: leave out --start")
     separator = open_separator(Settings())
 
-    def listen(path: Path) -> list[Tag]:
+    def tag(path: Path) -> list[Tag]:
         found = find_sources(separator, path, end_seconds=span["end"])  # type: ignore[arg-type]
         return [Tag(source.name, source.likelihood, source.spans) for source in found]
 
-    return listen
+    return tag
 
 
 def _show(track: "Track", tags: "list[Tag]", labels: Path | None, json: bool) -> None:
@@ -152,7 +151,7 @@ def _write(path: Path, text: str) -> None:
 def _print_table(track: "Track", tags: "list[Tag]") -> None:
     typer.echo(str(track.path))
     if not tags:
-        typer.echo("  nothing is likely enough; try a lower --threshold")
+        typer.echo("  no class reaches the threshold; try a lower --threshold")
     width = max((len(tag.name) for tag in tags), default=0)
     for tag in tags:
         times = ", ".join(f"{_clock(a)}-{_clock(b)}" for a, b in tag.spans[:_MOST_SPANS])

@@ -1,7 +1,4 @@
-"""`separate verify`: does an output folder still hold what its record says.
-
-In: a folder or URL. Out: a line for each file that is not as recorded, and an exit code.
-"""
+"""`separate verify`: print each file of an output folder that is not as recorded."""
 
 import json as json_module
 from typing import Annotated
@@ -20,9 +17,9 @@ def verify_command(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check results against their record: missing, partial, changed and unknown files.
+    """Check output files against their record: missing, partial, changed and unknown files.
 
-    Exit code 1 if there is any. Inputs that had failed are told, and count as no fault.
+    The exit code is 1 if there is any. Inputs that had failed are printed and not counted.
     """
     from separate.batch.remote.files import place_of
     from separate.batch.verify import verify

@@ -31,7 +31,7 @@ _SEPARATION_PART = 0.3  # of the progress
 
 
 @dataclass(frozen=True)
-class Heard:
+class Recognised:
     """What Whisper gave, before the guards; in seconds from the first sample."""
 
     lines: list[Line]
@@ -160,33 +160,35 @@ class Transcriber:
     ) -> Lyrics:
         """Transcribe a prepared recording and apply the guards."""
         if self._is_instrumental(prepared):
-            empty = Heard([], [], [], None, self._audio(prepared), self._segmentation(None), 0.0)
+            empty = Recognised(
+                [], [], [], None, self._audio(prepared), self._segmentation(None), 0.0
+            )
             return self._result(prepared, empty, [], [], is_instrumental=True)
-        heard = self.hear(prepared, line_spans, on_progress)
+        found = self.recognise(prepared, line_spans, on_progress)
         if not self.settings.guards.is_on:
-            return self._result(prepared, heard, heard.lines, heard.left_out)
-        kept, dropped = self.guarded(prepared, heard)
-        return self._result(prepared, heard, kept, [*heard.left_out, *dropped])
+            return self._result(prepared, found, found.lines, found.left_out)
+        kept, dropped = self.guarded(prepared, found)
+        return self._result(prepared, found, kept, [*found.left_out, *dropped])
 
-    def guarded(self, prepared: Prepared, heard: Heard) -> tuple[list[Line], list[Dropped]]:
-        """Part what was heard in what is kept and what is dropped."""
+    def guarded(self, prepared: Prepared, found: Recognised) -> tuple[list[Line], list[Dropped]]:
+        """Part what was recognised in what is kept and what is dropped."""
         vocals = prepared.signals.vocals
         level = vocals.level if vocals is not None else None
-        return guard(heard.lines, level, self.settings.guards)
+        return guard(found.lines, level, self.settings.guards)
 
-    def hear(
+    def recognise(
         self,
         prepared: Prepared,
         line_spans: Sequence[Span] | None = None,
         on_progress: Progress | None = None,
-    ) -> Heard:
+    ) -> Recognised:
         """Let Whisper transcribe all segments, without guards."""
         began = time.perf_counter()
         spans, left_out = segments_of(prepared, line_spans, self.settings)
         audio = self._audio(prepared)
         segmentation = self._segmentation(line_spans)
         if not spans:
-            return Heard([], [], left_out, None, audio, segmentation, 0.0)
+            return Recognised([], [], left_out, None, audio, segmentation, 0.0)
         language = self._language(prepared, spans, audio)
         total = sum(span.seconds for span in spans)
         lines: list[Line] = []
@@ -200,7 +202,7 @@ class Transcriber:
             if on_progress is not None:
                 on_progress(done / total)
         spent = time.perf_counter() - began
-        return Heard(lines, spans, left_out, language, audio, segmentation, spent)
+        return Recognised(lines, spans, left_out, language, audio, segmentation, spent)
 
     def _segmentation(self, line_spans: Sequence[Span] | None) -> str:
         return "line times" if line_spans is not None else self.settings.segmentation
@@ -242,14 +244,14 @@ class Transcriber:
     def _result(
         self,
         prepared: Prepared,
-        heard: Heard,
+        found: Recognised,
         lines: Sequence[Line],
         dropped: Sequence[Dropped],
         *,
         is_instrumental: bool = False,
     ) -> Lyrics:
         by = prepared.offset
-        timings = {"separation": prepared.seconds_spent, "whisper": heard.seconds_spent}
+        timings = {"separation": prepared.seconds_spent, "whisper": found.seconds_spent}
         timings["total"] = sum(timings.values())
         return Lyrics(
             lines=tuple(_later(line, by) for line in lines),
@@ -259,13 +261,13 @@ class Transcriber:
                     key=lambda piece: piece.start,
                 )
             ),
-            language=heard.language,
+            language=found.language,
             whisper=self.recogniser.name,
             whisper_sha256=self.recogniser.sha256,
             model=prepared.vocals_from,
-            audio=heard.audio if heard.audio != "blend" else _blend_name(self.settings.blend_db),
-            segmentation=heard.segmentation,
-            segments=tuple(Span(span.start + by, span.end + by) for span in heard.spans),
+            audio=found.audio if found.audio != "blend" else _blend_name(self.settings.blend_db),
+            segmentation=found.segmentation,
+            segments=tuple(Span(span.start + by, span.end + by) for span in found.spans),
             presence=prepared.presence,
             vocals_db=prepared.signals.vocals_db(),
             duration=prepared.signals.seconds + by,

@@ -24,7 +24,7 @@ from torch.nn import functional
 from separate.errors import QueryError
 from separate.files import replacing
 from separate.queries import vocabulary
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.weights.store import cache_dir
 
 LEAST_COSINE = 0.6  # of held-out phrases, in the mean
@@ -58,22 +58,22 @@ class Alignment:
 class AlignedEncoder:
     """Embeds with one encoder into another's space."""
 
-    def __init__(self, source: Encoder, native: Encoder, alignment: Alignment) -> None:
+    def __init__(self, source: QueryEncoder, native: QueryEncoder, alignment: Alignment) -> None:
         self.source, self.alignment = source, alignment
         self.name, self.dim = source.name, native.dim
         self.space = native.name
         self.fingerprint = f"{source.fingerprint}>{native.fingerprint}"
 
     def embed_text(self, phrases: Sequence[str]) -> Tensor:
-        """See `Encoder`."""
+        """See `QueryEncoder`."""
         return self.alignment(self.source.embed_text(phrases))
 
     def embed_audio(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """See `Encoder`."""
+        """See `QueryEncoder`."""
         return self.alignment(self.source.embed_audio(waveform, sample_rate))
 
 
-def aligned(source: Encoder, native: Encoder) -> AlignedEncoder:
+def aligned(source: QueryEncoder, native: QueryEncoder) -> AlignedEncoder:
     """Align an encoder with another one, from the cache where that is possible.
 
     Raises:
@@ -105,7 +105,7 @@ def phrases() -> dict[str, str]:
 
 
 @torch.no_grad()
-def fit_alignment(source: Encoder, native: Encoder) -> Alignment:
+def fit_alignment(source: QueryEncoder, native: QueryEncoder) -> Alignment:
     """Fit the map; its scores are of phrases that it was not fitted on.
 
     Args:
@@ -138,7 +138,7 @@ def fit_alignment(source: Encoder, native: Encoder) -> Alignment:
     )
 
 
-def _embed(encoder: Encoder, texts: list[str]) -> Tensor:
+def _embed(encoder: QueryEncoder, texts: list[str]) -> Tensor:
     parts = [encoder.embed_text(texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
     return torch.cat(parts).double()
 
@@ -159,7 +159,7 @@ def _cosines(mapped: Tensor, targets: Tensor) -> float:
     return float(functional.cosine_similarity(mapped, targets, dim=1).mean())
 
 
-def _cached_at(source: Encoder, native: Encoder) -> Path:
+def _cached_at(source: QueryEncoder, native: QueryEncoder) -> Path:
     """Return where a fit is kept: both encoders and all phrases decide the name."""
     parts = [_VERSION, source.fingerprint, native.fingerprint, phrases()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Encoder(Protocol):
+class QueryEncoder(Protocol):
     """Text and audio into one space."""
 
     name: str

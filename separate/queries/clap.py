@@ -35,7 +35,7 @@ _PLAIN = (np.dtype, np.core.multiarray.scalar, *map(type, map(np.dtype, ("f4", "
 
 
 class ClapEncoder:
-    """CLAP behind the `Encoder` interface; its vectors are cached."""
+    """CLAP behind the `QueryEncoder` interface; its vectors are cached."""
 
     dim = _DIM
 

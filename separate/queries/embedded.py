@@ -24,7 +24,7 @@ def shipped_path() -> Path:
 
 
 class EmbeddedEncoder:
-    """Text tower and audio tower behind the `Encoder` interface."""
+    """Text tower and audio tower behind the `QueryEncoder` interface."""
 
     name = "embedded"
 

@@ -3,12 +3,12 @@
 from functools import lru_cache
 
 from separate.errors import QueryError
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 
 ENCODERS = ("embedded", "tags", "clap", "clap-music")
 
 
-def load_encoder(name: str = "embedded") -> Encoder:
+def load_encoder(name: str = "embedded") -> QueryEncoder:
     """Load a query encoder, once.
 
     Args:
@@ -23,7 +23,7 @@ def load_encoder(name: str = "embedded") -> Encoder:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str) -> Encoder:
+def _load(name: str) -> QueryEncoder:
     if name == "embedded":
         from separate.queries.embedded import shipped_encoder
 
@@ -42,7 +42,7 @@ def _load(name: str) -> Encoder:
     )
 
 
-def encoder_for(native: str, wanted: str | None = None) -> Encoder:
+def encoder_for(native: str, wanted: str | None = None) -> QueryEncoder:
     """Return an encoder whose vectors a separator understands.
 
     Args:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from separate.errors import QueryError
 from separate.queries import vocabulary
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.query import Query, embed_query
 
 RULE_PATH = Path(__file__).with_name("presence.json")
@@ -70,7 +70,7 @@ class _Collected:
 class PresenceMeter:
     """Collects the energy and the loudest segments of each query's estimate in a stream."""
 
-    def __init__(self, encoder: Encoder, queries: Sequence[Query], sample_rate: int) -> None:
+    def __init__(self, encoder: QueryEncoder, queries: Sequence[Query], sample_rate: int) -> None:
         """Begin.
 
         Args:
@@ -166,7 +166,7 @@ class PresenceMeter:
 
 @lru_cache(maxsize=2)
 @torch.inference_mode()
-def _known(encoder: Encoder) -> tuple[Tensor, Tensor]:
+def _known(encoder: QueryEncoder) -> tuple[Tensor, Tensor]:
     """Vectors of all labels' and of all AudioSet classes' names."""
     labels = [name for name in vocabulary.labels() if name not in _NO_SOURCES]
     classes = list(map(vocabulary.spoken, vocabulary.audioset_classes()))

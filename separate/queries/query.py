@@ -15,7 +15,7 @@ from torch.nn import functional
 from separate.audio.read import AudioReader
 from separate.errors import QueryError
 from separate.queries import vocabulary
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.grammar import Meaning, parse_meaning
 from separate.queries.words import unknown
 from separate.renamed import renamed
@@ -163,7 +163,7 @@ def unknown_words(queries: Sequence[Query]) -> list[str]:
     return lines
 
 
-def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
+def embed_query(encoder: QueryEncoder, query: Query) -> tuple[Tensor, list[Tensor]]:
     """Embed a query.
 
     Args:
@@ -191,7 +191,7 @@ def embed_query(encoder: Encoder, query: Query) -> tuple[Tensor, list[Tensor]]:
     return functional.normalize(positive, dim=0), negatives
 
 
-def nearest_label(encoder: Encoder, vector: Tensor) -> str:
+def nearest_label(encoder: QueryEncoder, vector: Tensor) -> str:
     """Return the label of the vocabulary whose name is nearest to a vector `(dim,)`."""
     likeness = _label_vectors(encoder) @ vector  # type: ignore[arg-type]  # any object has a hash
     return list(vocabulary.labels())[int(likeness.argmax())]
@@ -199,11 +199,11 @@ def nearest_label(encoder: Encoder, vector: Tensor) -> str:
 
 @lru_cache(maxsize=2)
 @torch.inference_mode()
-def _label_vectors(encoder: Encoder) -> Tensor:
+def _label_vectors(encoder: QueryEncoder) -> Tensor:
     return encoder.embed_text(list(vocabulary.labels()))
 
 
-def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
+def means_part(encoder: QueryEncoder, wanted: Tensor, unwanted: Tensor) -> bool:
     """Return whether the unwanted source is a part of the wanted one, by their nearest labels.
 
     Args:
@@ -215,7 +215,7 @@ def means_part(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
     return whole != part and whole in vocabulary.ancestors(part)
 
 
-def mean_same(encoder: Encoder, wanted: Tensor, unwanted: Tensor) -> bool:
+def mean_same(encoder: QueryEncoder, wanted: Tensor, unwanted: Tensor) -> bool:
     """Return whether two vectors `(dim,)` are too near to get different masks."""
     likeness = float(wanted @ unwanted)
     labels = {nearest_label(encoder, vector) for vector in (wanted, unwanted)}
@@ -235,7 +235,7 @@ def _mean(vectors: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def embed_example(encoder: Encoder, path: Path) -> Tensor:
+def embed_example(encoder: QueryEncoder, path: Path) -> Tensor:
     """Embed an example file: the mean over its pieces that are not silent.
 
     Args:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from separate.train.data.folders import LICENCE_CLASSES, Corpus, Song
+from separate.train.data.folders import LICENCE_CLASSES, Corpus, CorpusSong
 
 # Of weights, by the strictest class of their data, in the order of `LICENCE_CLASSES`.
 _LICENCES = ("MIT", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "research use only")
@@ -74,5 +74,5 @@ def licence_of(corpus: Corpus, *starts: str) -> str:
     return _LICENCES[needed]
 
 
-def _credits(songs: list[Song]) -> list[str]:
+def _credits(songs: list[CorpusSong]) -> list[str]:
     return sorted({source for song in songs for source in song.sources if source})

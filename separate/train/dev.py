@@ -19,7 +19,7 @@ from separate.queries.vocabulary import STEMS
 from separate.sdr import frame_sdr
 from separate.settings import Settings
 from separate.stream import overlap_add
-from separate.train.data.folders import Song
+from separate.train.data.folders import CorpusSong
 
 _RATE = 44100
 
@@ -27,7 +27,7 @@ _RATE = 44100
 class DevSet:
     """Development songs; scores a separation function on them."""
 
-    def __init__(self, songs: Sequence[Song], max_seconds: float = 25.0) -> None:
+    def __init__(self, songs: Sequence[CorpusSong], max_seconds: float = 25.0) -> None:
         self.songs = songs
         self.samples = int(max_seconds * _RATE)
         found = {parent for song in songs for parent in song.parents.values()}
@@ -55,7 +55,7 @@ class DevSet:
         scores = {stem: float(np.mean(values)) for stem, values in sorted(medians.items())}
         return {**scores, "score": float(np.mean(list(scores.values()))) if scores else 0.0}
 
-    def _families(self, song: Song) -> dict[str, np.ndarray]:
+    def _families(self, song: CorpusSong) -> dict[str, np.ndarray]:
         """Sum a song's stems by family, `rest` too, from the middle of the song."""
         start = max(0, (song.samples - self.samples) // 2)
         families: dict[str, np.ndarray] = {}

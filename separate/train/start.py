@@ -13,7 +13,7 @@ from separate.models.ibm_cnn import IbmCnn, IbmCnnConfig
 from separate.models.query_unet import EXPERTS, QueryUNet, QueryUNetConfig
 from separate.models.spleeter import Spleeter
 from separate.models.unet import SmallUNet, UNetConfig
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.vocabulary import ancestors, labels, training_captions
 from separate.train.data.phrases import spoken
 from separate.train.prune import is_narrower, levels, prune
@@ -88,7 +88,7 @@ def _loaded(
     return Start(model, card.licence, card.notices, card.trained_on)
 
 
-def initial(name: str, encoder: Encoder, size: Size = Size()) -> Start:
+def initial(name: str, encoder: QueryEncoder, size: Size = Size()) -> Start:
     """Return the query model to start from.
 
     Args:
@@ -190,7 +190,7 @@ def _rebuilt(model: QueryUNet, config: QueryUNetConfig, without: str) -> QueryUN
     return made
 
 
-def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str], size: Size) -> Start:
+def with_sounds(start: Start, encoder: QueryEncoder, sounds: Collection[str], size: Size) -> Start:
     """Open a model's gate to its net for sounds, which is made, random, where it has none.
 
     Args:
@@ -218,7 +218,7 @@ def with_sounds(start: Start, encoder: Encoder, sounds: Collection[str], size: S
     return replace(start, model=model)
 
 
-def for_sounds(model: nn.Module, encoder: Encoder, names: Collection[str]) -> list[str]:
+def for_sounds(model: nn.Module, encoder: QueryEncoder, names: Collection[str]) -> list[str]:
     """Return the labels that a model's net for sounds answers, where it has one."""
     if not isinstance(model, QueryUNet) or model.sounds is None or not names:
         return []
@@ -228,7 +228,7 @@ def for_sounds(model: nn.Module, encoder: Encoder, names: Collection[str]) -> li
     return [name for name, answer in zip(names, most, strict=True) if answer == "sounds"]
 
 
-def fit_gate(model: QueryUNet, encoder: Encoder, sounds: Collection[str] = ()) -> None:
+def fit_gate(model: QueryUNet, encoder: QueryEncoder, sounds: Collection[str] = ()) -> None:
     """Open the gate to the net that a phrase is for: the voice's, all but the voice, the sounds'.
 
     Ridge regression from the vectors of every label's training captions to the gate's logits.

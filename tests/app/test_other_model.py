@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from typer.testing import CliRunner
 
-from separate.app.jobs.child import Worker
+from separate.app.jobs.child import OrderRunner
 from separate.app.jobs.orders import SeparateOrder
 from separate.audio import read_audio, write_audio
 from separate.cli.main import app
@@ -35,7 +35,7 @@ def test_a_binary_mask_model_by_path(tmp_path: Path) -> None:
     settings = Settings(model=str(path), threads=1)
     for song in songs:
         order = SeparateOrder(song, page, 600, settings, Request(texts=("vocals",)))
-        shown = Worker().work(order, lambda part, step: None)
+        shown = OrderRunner().work(order, lambda part, step: None)
         assert shown["model"] == str(path)
         (stem,) = (stem for stem in shown["stems"] if stem["name"] == "vocals")
         theirs = tmp_path / "out" / song.stem / "vocals.wav"

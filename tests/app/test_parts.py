@@ -14,7 +14,7 @@ from separate.app.http.auth import is_allowed, read_accounts
 from separate.app.http.uploads import file_name, shown_name
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import FindOrder
-from separate.app.jobs.queue import Job, JobQueue, view
+from separate.app.jobs.queue import JobQueue, QueuedJob, view
 from separate.app.jobs.remix import parse_gains, remix, write_zip
 from separate.app.jobs.store import Store
 from separate.errors import Cancelled, InputError, SettingsError
@@ -28,9 +28,9 @@ class Clock:
         return self.now
 
 
-def make_job(name: str, session: str = "a", clock=None) -> Job:
+def make_job(name: str, session: str = "a", clock=None) -> QueuedJob:
     order = FindOrder(Path("x.wav"), Path("out"), 60.0, Settings())
-    return Job(
+    return QueuedJob(
         name, session, "find", "x.wav", order, Path("out"), **({"clock": clock} if clock else {})
     )
 
@@ -124,7 +124,7 @@ def test_files_go_when_nobody_used_them_for_long(tmp_path):
     upload.path.write_bytes(b"x")
     store.keep_upload(key, upload)
     job_id, folder = store.new_job_folder(key)
-    job = Job(
+    job = QueuedJob(
         job_id, key, "find", "a", FindOrder(upload.path, folder, 1, Settings()), folder, clock=clock
     )
     store.add_job(key, job)

@@ -13,7 +13,7 @@ import pytest
 
 from separate import example_path
 from separate.app.jobs.orders import FindOrder, Order, SeparateOrder
-from separate.app.jobs.queue import OVER, Job, JobQueue
+from separate.app.jobs.queue import OVER, JobQueue, QueuedJob
 from separate.app.jobs.workers import Workers
 from separate.settings import Request, Settings
 
@@ -31,10 +31,12 @@ def workers():
 
 
 @dataclass
-class WatchedJob(Job):
+class WatchedJob(QueuedJob):
     """A job that signals when a first part of it is done, and when it is over."""
 
-    on_part: Callable[[Job], object] | None = None  # called once, by the thread that minds the job
+    on_part: Callable[[QueuedJob], object] | None = (
+        None  # called once, by the thread that minds the job
+    )
     over: threading.Event = field(default_factory=threading.Event)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -47,7 +49,7 @@ class WatchedJob(Job):
 
 
 def put(
-    queue: JobQueue, order: Order, on_part: Callable[[Job], object] | None = None
+    queue: JobQueue, order: Order, on_part: Callable[[QueuedJob], object] | None = None
 ) -> WatchedJob:
     job = WatchedJob("a", "s", "x", "my song.ogg", order, order.folder, on_part=on_part)
     queue.add(job)
@@ -58,7 +60,7 @@ def test_stop_failure_and_death(workers, tmp_path, long_file):
     made, queue = workers
     began: list[float] = []
 
-    def cancel(job: Job) -> None:
+    def cancel(job: QueuedJob) -> None:
         began.append(time.monotonic())
         queue.cancel(job)
 

@@ -23,7 +23,7 @@ from separate.corpus.instruments.sfz import read_sfz
 from separate.corpus.instruments.synths import play_synth, random_patch
 from separate.corpus.rendering import effects, mixdown
 from separate.corpus.sources import listing
-from separate.corpus.sources.catalogue import Library, Source, _allowed, find_sources
+from separate.corpus.sources.catalogue import CatalogueEntry, Library, _allowed, find_sources
 from separate.corpus.sources.convert import convert, is_holdout
 from separate.corpus.sources.held_out import HELD_OUT
 from separate.corpus.sources.licences import licence_class, narrowest
@@ -155,7 +155,7 @@ def test_a_folder_without_audio_is_an_error(tmp_path):
 
 
 def sfz_source(folder, name="instrument.sfz"):
-    return Source("test", "sfz", str(folder / name), "CC0-1.0", "", "")
+    return CatalogueEntry("test", "sfz", str(folder / name), "CC0-1.0", "", "")
 
 
 @pytest.fixture
@@ -310,10 +310,13 @@ def test_side_chains_duck_at_the_kick_only():
 
 
 def test_a_mix_shares_one_gain_and_stays_below_full_scale():
-    from separate.corpus.instruments.sounds import Track
+    from separate.corpus.instruments.sounds import RenderedPart
 
     kit = {"kick": tone(1.0, 60, 0.9), "snare": tone(1.0, 200, 0.3)}
-    tracks = [Track("electric_bass", tone(1.0, 55, 0.9), ()), Track("piano", tone(1.0, 440), ())]
+    tracks = [
+        RenderedPart("electric_bass", tone(1.0, 55, 0.9), ()),
+        RenderedPart("piano", tone(1.0, 440), ()),
+    ]
     stems = mixdown.mix(kit, tracks, np.random.default_rng(0))
     assert set(stems) == {"kick", "snare", "electric_bass", "piano"}
     assert np.abs(np.sum(list(stems.values()), axis=0)).max() < 1

@@ -38,7 +38,7 @@ from separate.corpus.mixtures.recordings import find_recordings
 from separate.corpus.sources.copyrights import class_of, licence_of
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.errors import DataError, OutputError
-from separate.train.data.folders import Song
+from separate.train.data.folders import CorpusSong
 from separate.train.data.recordings import load_mixtures, summarise
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -321,7 +321,7 @@ def test_states_of_a_window_follow_the_stems():
     stems = {label: noise(1, seed).T for seed, label in enumerate(parents)}
     stems["piano"] = stems["piano"] * 0.02  # 34 dB below the others
     stems["violin"] = stems["violin"] * 0.0
-    song = Song("song", {}, parents, "free", SAMPLE_RATE)
+    song = CorpusSong("song", {}, parents, "free", SAMPLE_RATE)
 
     def states(*names):
         chosen = {name: stems[name] for name in names}
@@ -342,7 +342,7 @@ def test_states_of_a_window_follow_the_stems():
 def test_known_songs_are_measured_with_stems_left_out(tmp_path):
     parents = {"drums": "drums", "bass": "bass", "piano": "other"}
     stems = {label: (32767 * noise(7, seed)).astype(np.int16) for seed, label in enumerate(parents)}
-    song = Song("one", stems, parents, "free", 7 * SAMPLE_RATE)
+    song = CorpusSong("one", stems, parents, "free", 7 * SAMPLE_RATE)
     known = measure_songs([song], FakeFinder(), window_seconds=3.0)
     assert known.whole.tolist() == [True, False, True, False]
     assert (known.states[known.whole][:, LABELS.index("drums")] == SOUNDS).all()

@@ -14,7 +14,7 @@ from separate.evals.metrics.wer import reduction, score_texts, wer_interval
 from separate.evals.report.lyrics import lyrics_table
 from separate.evals.report.page import page as page_of
 from separate.evals.report.tables import tables_of
-from separate.evals.tasks.lyrics import BASELINE, DEFAULT, TRUE, Route, summarise_lyrics
+from separate.evals.tasks.lyrics import BASELINE, DEFAULT, TRUE, LyricsMethod, summarise_lyrics
 
 pytest.importorskip("alt_eval", reason="alt-eval is not installed")
 LINES = [
@@ -75,7 +75,7 @@ def test_summary_leaves_out_what_was_trained_on() -> None:
 
 def test_routes_have_names() -> None:
     assert BASELINE.name == "mixture, Whisper's windows"
-    assert Route("vocals", "rms-vad", TRUE).name == "true vocals, RMS-VAD"
+    assert LyricsMethod("vocals", "rms-vad", TRUE).name == "true vocals, RMS-VAD"
     assert DEFAULT.name == "by default"
 
 

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from separate.models.errors import CheckpointError
-from separate.models.tagger import Tagger, TaggerConfig, load_efficientat, round_channels
+from separate.models.tagger import TaggerConfig, TaggerNet, load_efficientat, round_channels
 from separate.queries.vocabulary import audioset_classes
 from separate.train.query_net.scores import TAGGED_RIGHT
 
@@ -47,7 +47,7 @@ def test_hold_out_clips_are_tagged_right(tagger, shared_data):
 
 
 def test_random_network_takes_short_and_silent_sounds():
-    tagger = Tagger(TaggerConfig(width=0.1)).eval()
+    tagger = TaggerNet(TaggerConfig(width=0.1)).eval()
     for samples in (2, 100, 5000):
         logits, _ = tagger(torch.zeros(2, samples))
         assert logits.shape == (2, 527)
@@ -57,7 +57,7 @@ def test_random_network_takes_short_and_silent_sounds():
 @pytest.mark.parametrize("shape", [(100,), (1, 1, 100), (1, 1)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="batch, time"):
-        Tagger(TaggerConfig(width=0.1)).eval()(torch.zeros(shape))
+        TaggerNet(TaggerConfig(width=0.1)).eval()(torch.zeros(shape))
 
 
 def test_channels_are_rounded_as_in_the_checkpoint():
@@ -73,7 +73,7 @@ def test_channels_are_rounded_as_in_the_checkpoint():
 def test_missing_truncated_and_foreign_checkpoints_are_refused(tmp_path):
     with pytest.raises(CheckpointError):
         load_efficientat(tmp_path / "missing.pt")
-    state = Tagger(TaggerConfig(width=0.1)).state_dict()
+    state = TaggerNet(TaggerConfig(width=0.1)).state_dict()
     good = tmp_path / "good.pt"
     torch.save(state, good)
     assert load_efficientat(good).config.width == 0.1

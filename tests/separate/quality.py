@@ -167,7 +167,7 @@ def _card(kind: str) -> Card:
 def _separated(
     model: Any, mixture: np.ndarray, queries: Sequence[str | Query], settings: Settings
 ) -> Sounds:
-    separator = Separator(settings, sources=[model])
+    separator = Separator(settings, models=[model])
     result = separator.separate(mixture, RATE, queries)
     return {name: estimate.numpy() for name, estimate in result.estimates.items()}
 

@@ -46,7 +46,7 @@ def test_masks_lie_between_0_and_1() -> None:
     seen: list[torch.Tensor] = []
     quality.mask_after(model, lambda masks, mixture: seen.append(masks) or masks)
     mixture, _ = quality.example(2)
-    Separator(sources=[model]).separate(mixture, quality.RATE, [*quality.STEMS, "dog bark"])
+    Separator(models=[model]).separate(mixture, quality.RATE, [*quality.STEMS, "dog bark"])
     (masks,) = seen
     assert 0 <= masks.amin() < 0.05 and 0.9 < masks.amax() <= 1
 

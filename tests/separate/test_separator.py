@@ -160,3 +160,9 @@ def test_bad_input_is_one_line(make, mixture, queries, error) -> None:
 def test_overlap_over_a_half_is_refused(make) -> None:
     with pytest.raises(SettingsError):
         make(overlap=0.7).separate(noise(RATE), RATE, ["drums"])
+
+
+def test_loaded_models_are_taken_by_the_old_keyword_too(make) -> None:
+    models = make().models
+    with pytest.warns(DeprecationWarning, match="`sources` is called `models` now"):
+        assert Separator(sources=models).models == models

@@ -195,11 +195,11 @@ def test_our_own_query_net_listens_at_its_temperature() -> None:
 
 
 def test_a_tagger_listens_by_its_classes() -> None:
-    from separate.models.tagger import Tagger
+    from separate.models.tagger import TaggerNet
     from separate.queries.vocabulary import audioset_classes
 
     torch.manual_seed(0)
-    net = Tagger()
+    net = TaggerNet()
     scorer = TaggerScorer(net, "random", {"rooster": "Chicken, rooster"})
     sound = (0.1 * torch.randn(2, 32000)).requires_grad_()
     found = scorer.similarity(sound, 32000, ["flute", "rooster"])

@@ -1,7 +1,4 @@
-"""Which parts a song has, and who plays them.
-
-In: a genre, a chart, the `Library`, a random generator. Out: the kit's stems and the `Track`s.
-"""
+"""Choose the parts of a song and the instruments that play them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +13,8 @@ from separate.corpus.composing.notes import Hit, Note, Part
 from separate.corpus.instruments import kits, machines
 from separate.corpus.instruments.sounds import (
     PARENTS,
+    RenderedPart,
     Taste,
-    Track,
     doubled,
     label_of_program,
     make_track,
@@ -31,7 +28,7 @@ from separate.corpus.instruments.vocals import (
     vocal_channel,
 )
 from separate.corpus.rendering.effects import panned, side_chain_gain
-from separate.corpus.sources.catalogue import Library, Source
+from separate.corpus.sources.catalogue import CatalogueEntry, Library
 
 _PERCUSSION = {  # General MIDI keys of mma's percussion that a drummer does not play
     54: "tambourine", 56: "cowbell", 60: "bongo_high", 61: "bongo_low", 62: "conga_high",
@@ -59,7 +56,7 @@ class Beat:
     hits: list[Hit]
     kit: kits.Kit
     electronic: bool
-    sources: tuple[Source, ...]
+    sources: tuple[CatalogueEntry, ...]
 
 
 def drum_part(
@@ -67,7 +64,7 @@ def drum_part(
 ) -> Beat:
     """Choose a drummer or a program, and a kit."""
     groove = library.found.get("groove")
-    sources: tuple[Source, ...] = ()
+    sources: tuple[CatalogueEntry, ...] = ()
     electronic = bool(rng.random() < genre.drum_machine)
     if groove and genre.drum_styles:
         found = performances.performances(Path(groove.path))
@@ -90,12 +87,14 @@ def drum_part(
 
 def choose_kit(
     library: Library, electronic: bool, rng: np.random.Generator
-) -> tuple[kits.Kit, Source | None]:
+) -> tuple[kits.Kit, CatalogueEntry | None]:
     """Return a drum kit, and what it is made of (None: it is synthesized)."""
     electric = ("audiophob", "electric_empire", "hard_electro", "vari_breaks", "rumpf")
     fonts = library.of("soundfont")
     if electronic:
-        choices: list[Source] = [library.found[name] for name in electric if name in library.found]
+        choices: list[CatalogueEntry] = [
+            library.found[name] for name in electric if name in library.found
+        ]
         choices += library.of("one_shots") * 3
     else:
         choices = library.of("soundfont_kit") * 3 + library.of("one_shots")
@@ -124,10 +123,10 @@ def played_kit(beat: Beat, taste: Taste, rng: np.random.Generator) -> dict[str, 
 
 def band(
     genre: Genre, setting: parts.Setting, library: Library, taste: Taste, rng: np.random.Generator
-) -> tuple[list[Track], str]:
+) -> tuple[list[RenderedPart], str]:
     """Return bass, guitars, keys and the rest: mma's arrangement or our own players."""
     groove = ""
-    tracks: list[Track | None] = []
+    tracks: list[RenderedPart | None] = []
     if library.programs.get("mma") and rng.random() > genre.written:
         found, groove = chords.accompany(setting.chart, genre.accompaniments, setting.bpm, rng)
         tracks += _arranged(found, genre, library, taste, rng)
@@ -143,11 +142,11 @@ def band(
 
 def _arranged(
     found: Sequence[Part], genre: Genre, library: Library, taste: Taste, rng: np.random.Generator
-) -> list[Track | None]:
+) -> list[RenderedPart | None]:
     """Return mma's parts played: the same role goes to one instrument, at most five of them."""
     bass = [part for part in found if part.role == "bass" and 32 <= part.program < 40]
     others = [part for part in found if part not in bass and part.role != "percussion"]
-    tracks: list[Track | None] = []
+    tracks: list[RenderedPart | None] = []
     if bass:
         notes = sorted((note for part in bass for note in part.notes), key=lambda n: n.start)
         own = label_of_program(bass[0].program) or "electric_bass"
@@ -175,7 +174,7 @@ def _arranged(
 
 def _percussion(
     hits: list[Hit], library: Library, taste: Taste, rng: np.random.Generator
-) -> list[Track | None]:
+) -> list[RenderedPart | None]:
     fonts = library.of("soundfont")
     names = [
         name
@@ -191,14 +190,14 @@ def _percussion(
     else:
         return []
     stems = play_kit(kit, hits, taste.seconds, rng, electronic=False)
-    return [Track(label, panned(stem, float(rng.normal(0, 0.3))), (source,))
+    return [RenderedPart(label, panned(stem, float(rng.normal(0, 0.3))), (source,))
             for label, stem in stems.items()]  # fmt: skip
 
 
 def _guitars(
     genre: Genre, setting: parts.Setting, library: Library, taste: Taste, rng: np.random.Generator
-) -> list[Track | None]:
-    tracks: list[Track | None] = []
+) -> list[RenderedPart | None]:
+    tracks: list[RenderedPart | None] = []
     styles = [style for style in genre.guitars if rng.random() < 0.75][:2]
     for style in dict.fromkeys(styles):
         if style == "riff":
@@ -221,10 +220,10 @@ def _guitars(
 def _layers(
     genre: Genre, setting: parts.Setting, library: Library, taste: Taste,
     rng: np.random.Generator, most: int,
-) -> list[Track | None]:  # fmt: skip
+) -> list[RenderedPart | None]:  # fmt: skip
     count = int(rng.integers(0 if most == 1 else 1, most + 1))
     chosen = rng.permutation(list(dict.fromkeys(genre.layers)))[:count]
-    tracks: list[Track | None] = []
+    tracks: list[RenderedPart | None] = []
     for name in chosen:
         labels, player = _LAYERS[str(name)]
         label = str(rng.choice(labels))
@@ -262,7 +261,9 @@ def _rested(notes: list[Note], setting: parts.Setting, rng: np.random.Generator)
     return kept or notes
 
 
-def pumped(tracks: list[Track], beat: Beat, taste: Taste, rng: np.random.Generator) -> list[Track]:
+def pumped(
+    tracks: list[RenderedPart], beat: Beat, taste: Taste, rng: np.random.Generator
+) -> list[RenderedPart]:
     """Return synths and basses that duck under the kick, as dance records have it."""
     kicks = np.array([hit.start for hit in beat.hits if hit.articulation == "kick"])
     if not beat.electronic or not len(kicks) or rng.random() < 0.4:
@@ -279,7 +280,7 @@ def pumped(tracks: list[Track], beat: Beat, taste: Taste, rng: np.random.Generat
 
 def voices(
     genre: Genre, setting: parts.Setting, library: Library, taste: Taste, rng: np.random.Generator
-) -> list[Track]:
+) -> list[RenderedPart]:
     """Return lead and backing vocals sung from speech; none where no voice is at hand."""
     speakers = library.of("voice")
     if not speakers:
@@ -302,18 +303,18 @@ def voices(
         return []
     lead = sing(syllables, notes, taste.seconds, singer, rng)
     label = "rapping" if rap else "lead_vocals"
-    tracks = [Track(label, vocal_channel(lead, rng, taste.beat, wet), (speaker,))]
+    tracks = [RenderedPart(label, vocal_channel(lead, rng, taste.beat, wet), (speaker,))]
     if not rap and rng.random() < 0.45:
         for steps in ([2], [-3], [4, 2], [0])[int(rng.integers(4))]:
             second = parts.harmonised(notes, setting, steps, rng)
             voice = sing(syllables, second, taste.seconds, random_singer(rng), rng)
             place = float(rng.uniform(-0.8, 0.8))
             audio = vocal_channel(voice, rng, taste.beat, rng.random() < 0.4, place)
-            tracks.append(Track("backing_vocals", audio, (speaker,)))
+            tracks.append(RenderedPart("backing_vocals", audio, (speaker,)))
     return tracks
 
 
-def _syllables(speaker: Source, rng: np.random.Generator) -> list[Syllable]:
+def _syllables(speaker: CatalogueEntry, rng: np.random.Generator) -> list[Syllable]:
     files = [p for p in sorted(Path(speaker.path).glob("*.g722")) if p.stat().st_size > 16000]
     found: list[Syllable] = []
     for index in rng.permutation(len(files))[:12]:

@@ -17,7 +17,7 @@ import soxr
 
 from separate.corpus.composing.notes import Note
 from separate.corpus.instruments.pitched import play_soundfont
-from separate.corpus.sources.catalogue import Source
+from separate.corpus.sources.catalogue import CatalogueEntry
 from separate.corpus.sources.store import SAMPLE_RATE, read_stereo
 from separate.errors import DataError
 
@@ -73,7 +73,7 @@ class Kit:
 Layers = dict[str, tuple[tuple[np.ndarray, ...], ...]]
 
 
-def load_kit(source: Source) -> Kit:
+def load_kit(source: CatalogueEntry) -> Kit:
     """Load a kit from a source of kind `kit`, `soundfont_kit`, or `one_shots`."""
     readers: dict[str, Callable[[Path], Layers]] = {
         "kit": _hydrogen,
@@ -206,7 +206,7 @@ def electronic_kit(folder: Path, rng: np.random.Generator) -> Kit:
     return Kit("sonic_pi_machine", "CC0-1.0", layers)
 
 
-def general_midi_kit(source: Source, program: int) -> Kit:
+def general_midi_kit(source: CatalogueEntry, program: int) -> Kit:
     """Return a kit of a General MIDI soundfont: every drum at four velocities, played once."""
     strokes, spacing = (45, 80, 105, 127), 2.2
     notes: list[Note] = []

@@ -1,6 +1,6 @@
 """Notes -> sound of sampled instruments: SFZ by our sampler, soundfonts by the fluidsynth program.
 
-In: notes and a `Source`. Out: float32 `(2, samples)` at 44.1 kHz, dry.
+In: notes and a `CatalogueEntry`. Out: float32 `(2, samples)` at 44.1 kHz, dry.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ import numpy as np
 
 from separate.corpus.composing.notes import Note
 from separate.corpus.instruments.sfz import Region, read_sfz
-from separate.corpus.sources.catalogue import Source
+from separate.corpus.sources.catalogue import CatalogueEntry
 from separate.corpus.sources.store import SAMPLE_RATE, read_stereo
 from separate.errors import DataError
 
@@ -32,7 +32,7 @@ def _sample(path: Path) -> np.ndarray:
 
 
 def play_sfz(
-    source: Source, notes: Sequence[Note], seconds: float, rng: np.random.Generator
+    source: CatalogueEntry, notes: Sequence[Note], seconds: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Render notes with an SFZ instrument.
 
@@ -43,7 +43,7 @@ def play_sfz(
         source: An SFZ source, prepared.
         notes: What is played; keys outside the instrument stay silent.
         seconds: Length of the result.
-        rng: Source of chance.
+        rng: CatalogueEntry of chance.
 
     Returns:
         float32 `(2, samples)`.
@@ -133,7 +133,7 @@ def _envelope(samples: int, region: Region, length: float | None) -> np.ndarray:
 
 
 def play_soundfont(
-    source: Source, notes: Sequence[Note], seconds: float, program: int = 0, bank: int = 0
+    source: CatalogueEntry, notes: Sequence[Note], seconds: float, program: int = 0, bank: int = 0
 ) -> np.ndarray:
     """Render notes with one program of a soundfont.
 

@@ -1,7 +1,4 @@
-"""How a part sounds: which instrument, through which effects.
-
-In: a label, notes, the `Library`. Out: a `Track`, float32 audio with its label and its sources.
-"""
+"""Choose an instrument and effects for a part, and render its notes to audio."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +21,7 @@ from separate.corpus.rendering.effects import (
     tone,
     with_room,
 )
-from separate.corpus.sources.catalogue import Library, Source
+from separate.corpus.sources.catalogue import CatalogueEntry, Library
 from separate.corpus.sources.store import SAMPLE_RATE
 
 # General MIDI programs, eight at a time -> our labels.
@@ -68,12 +65,12 @@ PARENTS = {"electric_bass": "bass", "double_bass": "bass", "synth_bass": "bass"}
 
 
 @dataclass(frozen=True)
-class Track:
+class RenderedPart:
     """One rendered part."""
 
     label: str
     audio: np.ndarray  # float32 (2, samples)
-    sources: tuple[Source, ...]  # what it was made of, for the licence
+    sources: tuple[CatalogueEntry, ...]  # what it was made of, for the licence
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def make_track(
     program: int | None = None,
     muted: Sequence[Note] = (),
     drive_db: float | None = None,
-) -> Track | None:
+) -> RenderedPart | None:
     """Choose an instrument for a part, play it, and treat it as records do.
 
     Args:
@@ -109,7 +106,7 @@ def make_track(
         notes: The part.
         library: What can be played.
         taste: Length and habits of the song.
-        rng: Source of chance.
+        rng: CatalogueEntry of chance.
         program: The General MIDI program to prefer.
         muted: Notes played with the palm on the strings.
         drive_db: The guitar amplifier's gain; by default from the taste.
@@ -142,14 +139,14 @@ def make_track(
 def _played(
     label: str, notes: Sequence[Note], muted: Sequence[Note], library: Library, taste: Taste,
     rng: np.random.Generator, program: int | None,
-) -> tuple[np.ndarray, tuple[Source, ...]] | None:  # fmt: skip
+) -> tuple[np.ndarray, tuple[CatalogueEntry, ...]] | None:  # fmt: skip
     """Return the dry sound and its sources; None where no instrument is at hand."""
     wanted = _SFZ.get(label)
     choices = library.of("sfz", wanted) if wanted else []
     if choices and rng.random() < _SFZ_SHARE.get(label, 0.75):
         source = choices[int(rng.integers(len(choices)))]
         audio = play_sfz(source, notes, taste.seconds, rng)
-        used: tuple[Source, ...] = (source,)
+        used: tuple[CatalogueEntry, ...] = (source,)
         damped = library.of("sfz", f"{wanted}_muted")
         if muted:
             if damped:
@@ -182,12 +179,16 @@ def _match(ringing: np.ndarray, muted: np.ndarray) -> np.float32:
 
 
 def _finished(
-    label: str, audio: np.ndarray, used: tuple[Source, ...], taste: Taste, rng: np.random.Generator
-) -> Track:
+    label: str,
+    audio: np.ndarray,
+    used: tuple[CatalogueEntry, ...],
+    taste: Taste,
+    rng: np.random.Generator,
+) -> RenderedPart:
     """Return the track after its channel: equaliser, compressor, modulation, echoes, room."""
     audio = audio * np.float32(0.1 / max(active_rms(audio), 1e-6))
     if label in PARENTS:
-        return Track(label, _bass_channel(label, audio, rng), used)
+        return RenderedPart(label, _bass_channel(label, audio, rng), used)
     if rng.random() < 0.5:
         audio = filtered(audio, "highpass", float(rng.uniform(50, 200)))
     audio = tone(audio, rng, 4.0)
@@ -203,7 +204,7 @@ def _finished(
     elif rng.random() < 0.5:
         impulse = room(rng, float(rng.uniform(0.2, 1.5)), float(rng.uniform(2500, 9000)))
         audio = with_room(audio, impulse, float(rng.uniform(-22, -9)))
-    return Track(label, audio, used)
+    return RenderedPart(label, audio, used)
 
 
 def _bass_channel(label: str, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -230,7 +231,7 @@ def _bass_channel(label: str, audio: np.ndarray, rng: np.random.Generator) -> np
 def doubled(
     label: str, notes: Sequence[Note], muted: Sequence[Note], library: Library, taste: Taste,
     rng: np.random.Generator, drive_db: float,
-) -> Track | None:  # fmt: skip
+) -> RenderedPart | None:  # fmt: skip
     """Return a guitar played twice, one take left and one right, as rock records have it."""
     takes = []
     for side in (-1.0, 1.0):
@@ -243,7 +244,7 @@ def doubled(
             return None
         takes.append(replace(track, audio=panned(track.audio, side * float(rng.uniform(0.6, 1)))))
     both = takes[0].audio + takes[1].audio
-    return Track(takes[0].label, both, (*takes[0].sources, *takes[1].sources))
+    return RenderedPart(takes[0].label, both, (*takes[0].sources, *takes[1].sources))
 
 
 def _shifted(note: Note, rng: np.random.Generator) -> Note:

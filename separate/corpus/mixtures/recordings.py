@@ -64,14 +64,14 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRecording:
     """What lies below some folders."""
 
     recordings: tuple[Recording, ...]
     left_out: tuple[str, ...]  # a line each: file and reason
 
 
-def find_recordings(folders: list[Path], licence: str = "") -> Found:
+def find_recordings(folders: list[Path], licence: str = "") -> FoundRecording:
     """List the recordings below folders that are large enough to be pieces of music.
 
     Args:
@@ -95,7 +95,7 @@ def find_recordings(folders: list[Path], licence: str = "") -> Found:
                     left_out.append(f"{package.name}/{name}: {found.reason}")
     if not recordings and not left_out:
         raise DataError(f"{', '.join(map(str, folders))}: no recordings found")
-    return Found(tuple(recordings), tuple(left_out))
+    return FoundRecording(tuple(recordings), tuple(left_out))
 
 
 def _packages(folder: Path) -> list[Path]:

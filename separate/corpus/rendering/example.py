@@ -29,7 +29,7 @@ from separate.corpus.rendering.effects import (
     room,
     with_room,
 )
-from separate.corpus.sources.catalogue import Source, find_sources
+from separate.corpus.sources.catalogue import CatalogueEntry, find_sources
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.errors import DataError
 
@@ -134,7 +134,9 @@ def _beat(rng: np.random.Generator) -> list[Note]:
     ]
 
 
-def _lead(font: Source, seconds: float, rng: np.random.Generator, hall: np.ndarray) -> np.ndarray:
+def _lead(
+    font: CatalogueEntry, seconds: float, rng: np.random.Generator, hall: np.ndarray
+) -> np.ndarray:
     """Return a guitar that answers the voice: broken chords in eighths."""
     notes = []
     beat = 60 / BPM

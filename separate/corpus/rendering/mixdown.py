@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from separate.corpus.instruments.sounds import PARENTS, Track
+from separate.corpus.instruments.sounds import PARENTS, RenderedPart
 from separate.corpus.rendering.effects import (
     active_rms,
     compressor_gain,
@@ -40,7 +40,7 @@ def parent_of(label: str) -> str:
 
 
 def mix(
-    kit: dict[str, np.ndarray], tracks: Sequence[Track], rng: np.random.Generator
+    kit: dict[str, np.ndarray], tracks: Sequence[RenderedPart], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """Mix a song.
 

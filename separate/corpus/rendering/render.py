@@ -17,7 +17,7 @@ from separate.corpus.composing.parts import Setting
 from separate.corpus.instruments.sounds import Taste
 from separate.corpus.rendering import mixdown
 from separate.corpus.rendering.effects import room
-from separate.corpus.sources.catalogue import Library, Source
+from separate.corpus.sources.catalogue import CatalogueEntry, Library
 from separate.corpus.sources.licences import narrowest
 from separate.corpus.sources.store import SongInfo
 
@@ -74,7 +74,7 @@ def _choose_genre(rng: np.random.Generator) -> Genre:
     return GENRES[int(rng.choice(len(GENRES), p=weights / weights.sum()))]
 
 
-def _info(sources: Iterable[Source], notes: dict[str, Any]) -> SongInfo:
+def _info(sources: Iterable[CatalogueEntry], notes: dict[str, Any]) -> SongInfo:
     used = {source.name: source for source in sources}
     return SongInfo(
         license="; ".join(sorted({source.license for source in used.values()})) or "CC0-1.0",

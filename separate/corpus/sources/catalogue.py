@@ -21,7 +21,7 @@ _SHARE = Path("/usr/share")
 
 
 @dataclass(frozen=True)
-class Source:
+class CatalogueEntry:
     """Something that can be played, or plays."""
 
     name: str  # unique
@@ -38,7 +38,7 @@ class Source:
         return licence_class(self.license)
 
 
-def _sfz(name: str, path: str, license: str, credit: str, label: str) -> Source:
+def _sfz(name: str, path: str, license: str, credit: str, label: str) -> CatalogueEntry:
     owners = {
         "karoryfer.black-and-green-guitars": "kmturley",
         "sfzinstruments-dsmolken-double-bass": "smpldsnds",
@@ -47,11 +47,15 @@ def _sfz(name: str, path: str, license: str, credit: str, label: str) -> Source:
     }
     folder = path.split("/")[0]
     origin = f"github.com/{owners.get(folder, 'sfzinstruments')}/{folder}"
-    return Source(name, "sfz", path, license, credit, origin, label)
+    return CatalogueEntry(name, "sfz", path, license, credit, origin, label)
 
 
-def _debian(name: str, kind: str, path: str, license: str, credit: str, package: str) -> Source:
-    return Source(name, kind, str(_SHARE / path), license, credit, f"Debian package {package}")
+def _debian(
+    name: str, kind: str, path: str, license: str, credit: str, package: str
+) -> CatalogueEntry:
+    return CatalogueEntry(
+        name, kind, str(_SHARE / path), license, credit, f"Debian package {package}"
+    )
 
 
 _KARORYFER = "Karoryfer Lecolds"
@@ -60,8 +64,8 @@ _KEYS = "sfzinstruments-greg-sullivan-e-pianos"
 _KITS = "hydrogen/data/drumkits"
 _VOICES = "asterisk/sounds"
 
-KNOWN: tuple[Source, ...] = (
-    Source("groove", "performances", "drums-with-llm/groove", "CC-BY-4.0",
+KNOWN: tuple[CatalogueEntry, ...] = (
+    CatalogueEntry("groove", "performances", "drums-with-llm/groove", "CC-BY-4.0",
            "Groove MIDI Dataset, Jon Gillick et al., Google LLC",
            "github.com/zharry29/drums-with-llm"),
     _sfz("growlybass", "karoryfer.growlybass/growlybass_clean.sfz", "CC0-1.0", _KARORYFER,
@@ -133,11 +137,11 @@ KNOWN: tuple[Source, ...] = (
 class Library:
     """What was found on this machine."""
 
-    found: dict[str, Source]  # by name, with absolute paths
-    missing: tuple[Source, ...] = ()
+    found: dict[str, CatalogueEntry]  # by name, with absolute paths
+    missing: tuple[CatalogueEntry, ...] = ()
     programs: dict[str, bool] = field(default_factory=dict)  # mma, fluidsynth
 
-    def of(self, kind: str, label: str | None = None) -> list[Source]:
+    def of(self, kind: str, label: str | None = None) -> list[CatalogueEntry]:
         """Return the sources of a kind, and of a label where given, in the order of the table."""
         return [
             source
@@ -153,14 +157,14 @@ def find_sources(folder: Path | None, licences: tuple[str, ...]) -> Library:
         folder: Where the checkouts lie; None: Debian's packages only.
         licences: The licence classes to use; others count as missing.
     """
-    found: dict[str, Source] = {}
-    missing: list[Source] = []
+    found: dict[str, CatalogueEntry] = {}
+    missing: list[CatalogueEntry] = []
     for source in KNOWN:
         path = Path(source.path)
         if not path.is_absolute() and folder:
             path = Path(folder).resolve() / path
         if path.is_absolute() and path.exists() and source.licence_class in licences:
-            found[source.name] = Source(**{**source.__dict__, "path": str(path)})
+            found[source.name] = CatalogueEntry(**{**source.__dict__, "path": str(path)})
         else:
             missing.append(source)
     programs = {name: shutil.which(name) is not None for name in ("mma", "fluidsynth")}
@@ -176,7 +180,7 @@ def prepare(
         plain = work / f"{source.name}.sf2"
         if not plain.exists():
             convert_sf3(Path(source.path), plain)
-        found[source.name] = Source(**{**source.__dict__, "path": str(plain)})
+        found[source.name] = CatalogueEntry(**{**source.__dict__, "path": str(plain)})
     sfz = [source for source in found.values() if source.kind == "sfz"]
     for done, source in enumerate(sfz):
         original = Path(source.path)
@@ -189,7 +193,7 @@ def prepare(
             _copy_instrument(root, target)
             (target / ".ready").touch()
         path = target / original.relative_to(root)
-        found[source.name] = Source(**{**source.__dict__, "path": str(path)})
+        found[source.name] = CatalogueEntry(**{**source.__dict__, "path": str(path)})
         if on_progress:
             on_progress(done + 1, len(sfz))
     return Library(found, library.missing, library.programs)

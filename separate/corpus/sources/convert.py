@@ -48,7 +48,7 @@ class SongFiles:
 
 
 @dataclass
-class Report:
+class ConvertReport:
     """What a conversion did."""
 
     written: int = 0
@@ -64,7 +64,7 @@ def convert(
     only: Sequence[str] = (),
     credit: str = "",
     on_progress: Progress | None = None,
-) -> Report:
+) -> ConvertReport:
     """Decode every song, or every clip, below a folder into the cache.
 
     What cannot be used is skipped and named in the report.
@@ -178,8 +178,8 @@ def is_holdout(path: Path) -> bool:
 
 def _convert_songs(
     songs: list[SongFiles], out: Path, source: str, on_progress: Progress | None
-) -> Report:
-    report = Report()
+) -> ConvertReport:
+    report = ConvertReport()
     for done, song in enumerate(songs):
         if not (out / song.name / "song.json").exists():
             try:
@@ -215,8 +215,8 @@ def _aligned(stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _convert_clips(
     labels: dict[str, tuple[list[Path], str]], out: Path, part: str, on_progress: Progress | None
-) -> Report:
-    report = Report()
+) -> ConvertReport:
+    report = ConvertReport()
     for done, (label, (files, license)) in enumerate(labels.items()):
         chosen = [
             file for file in files if part == "all" or is_holdout(file) == (part == "holdout")
@@ -228,7 +228,7 @@ def _convert_clips(
     return report
 
 
-def _decoded(files: list[Path], report: Report) -> Iterator[tuple[str, np.ndarray]]:
+def _decoded(files: list[Path], report: ConvertReport) -> Iterator[tuple[str, np.ndarray]]:
     for file in files:
         try:
             audio = read_stereo(file)

@@ -1,7 +1,7 @@
 """Training audio: folders of cached songs and clips -> memory-mapped stems with labels.
 
-`separate data cache` and `separate data render` write the folders. The samples of `Song` and `Clip`
-are int16 and stay on disk until a window of them is read.
+`separate data cache` and `separate data render` write the folders. The samples of `CorpusSong` and
+`Clip` are int16 and stay on disk until a window of them is read.
 """
 
 import json
@@ -19,7 +19,7 @@ LICENCE_CLASSES = ("free", "sharealike", "nc", "research")
 
 
 @dataclass(frozen=True)
-class Song:
+class CorpusSong:
     """A song whose stems sum to its mixture."""
 
     name: str
@@ -43,7 +43,7 @@ class Clip:
 class Corpus:
     """What a training run mixes."""
 
-    songs: tuple[Song, ...]
+    songs: tuple[CorpusSong, ...]
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)  # by label
     clip_licences: dict[str, tuple[str, str]] = field(default_factory=dict)  # class, words
     skipped: tuple[str, ...] = ()  # what was damaged, a line each: folder and reason
@@ -80,7 +80,7 @@ def load_corpus(
         raise DataError(
             f"unknown licence class {min(unknown)!r}; take {', '.join(LICENCE_CLASSES)}"
         )
-    songs: list[Song] = []
+    songs: list[CorpusSong] = []
     clips: dict[str, tuple[Clip, ...]] = {}
     clip_licences: dict[str, tuple[str, str]] = {}
     skipped: list[str] = []
@@ -132,7 +132,7 @@ def _nothing_in(folders: Sequence[Path], licences: Sequence[str], skipped: Seque
     return f"{where}: no songs or clips of licence {', '.join(licences)}; see --licences"
 
 
-def load_song(folder: Path) -> Song:
+def load_song(folder: Path) -> CorpusSong:
     """Map one cached song.
 
     Raises:
@@ -147,7 +147,7 @@ def load_song(folder: Path) -> Song:
     lengths = {len(stem) for stem in stems.values()}
     if len(lengths) != 1:
         raise DataError(f"{folder}: stems of different lengths; cache it again")
-    return Song(
+    return CorpusSong(
         name=folder.name,
         stems=stems,
         parents=parents,
@@ -218,13 +218,13 @@ def cached_folder(
     return cache
 
 
-def families(songs: Sequence[Song]) -> tuple[str, ...]:
+def families(songs: Sequence[CorpusSong]) -> tuple[str, ...]:
     """Return what a mixture of several songs is made of: their stems, or voices and backings."""
     present = {parent for song in songs for parent in song.parents.values()}
     return STEMS if present & set(STEMS[1:]) else ("vocals", "rest")
 
 
-def song_weights(songs: Sequence[Song], real: float) -> np.ndarray:
+def song_weights(songs: Sequence[CorpusSong], real: float) -> np.ndarray:
     """Return the probability of each song, proportional to its length and number of families.
 
     The probabilities of real songs sum to `real`, where there are rendered songs too.

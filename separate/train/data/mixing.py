@@ -1,7 +1,7 @@
 """On-the-fly mixing: windows of stems and clips -> mixtures, queries, targets.
 
-A `Mixer` draws a `Batch` of complex spectra from a `Corpus`. Each example has its own seed (run
-seed, example index), so a resumed or distributed run draws the same examples.
+A `Mixer` draws an `ExampleBatch` of complex spectra from a `Corpus`. Each example has its own seed
+(run seed, example index), so a resumed or distributed run draws the same examples.
 
 The CPU only draws random numbers: reading, mixing and transforms run on the training device, for
 all sources of a batch at once. Gains, equalisation and panning multiply spectra.
@@ -19,7 +19,7 @@ from separate.models.stft import StftConfig, stft
 from separate.queries.vocabulary import STEMS
 from separate.train.audio_cache import AudioCache
 from separate.train.data.backgrounds import Backgrounds, levelled
-from separate.train.data.folders import Clip, Corpus, Song, families, song_weights
+from separate.train.data.folders import Clip, Corpus, CorpusSong, families, song_weights
 from separate.train.data.phrases import JOINED
 
 SAMPLE_RATE = 44100
@@ -71,7 +71,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ExampleBatch:
     """Examples ready for a mask model, axes (time, frequency) as the networks want them."""
 
     mixture: Tensor  # complex (batch, 2, frames, freq)
@@ -125,7 +125,7 @@ class Mixer:
         # What is surely not in a song, whose stems may hold more than their labels say.
         self._events = sorted(set(corpus.clips) & set(SOUND_EVENTS))
 
-    def batch(self, indices: Sequence[int]) -> Batch:
+    def batch(self, indices: Sequence[int]) -> ExampleBatch:
         """Build the examples of some global indices, on the mixer's device."""
         examples = [self._example(index) for index in indices]
         gains = torch.from_numpy(np.concatenate([example.gains for example in examples]))
@@ -139,7 +139,7 @@ class Mixer:
         labels = tuple(example.labels for example in examples)
         shared = torch.tensor([row[: len(MUSIC)] == MUSIC for row in labels])
         mixtures = torch.stack([part.sum(0) for part in parts])
-        return Batch(mixtures, torch.stack(targets), labels, shared.to(self.device))
+        return ExampleBatch(mixtures, torch.stack(targets), labels, shared.to(self.device))
 
     def _example(self, number: int) -> _Example:
         rng = np.random.default_rng((self.seed, number))
@@ -193,7 +193,7 @@ class Mixer:
         audio = levelled(audio, [source.audio for source in stems], rng)
         return [*stems, Source(found.label, found.label, audio)]
 
-    def song(self, rng: np.random.Generator, parent: str | None = None) -> Song:
+    def song(self, rng: np.random.Generator, parent: str | None = None) -> CorpusSong:
         """Choose a song, one with a family where that is named."""
         songs = self.corpus.songs
         for _ in range(50):
@@ -202,7 +202,9 @@ class Mixer:
                 return song
         return song
 
-    def song_window(self, rng: np.random.Generator, song: Song, parents: set[str]) -> list[Source]:
+    def song_window(
+        self, rng: np.random.Generator, song: CorpusSong, parents: set[str]
+    ) -> list[Source]:
         """Read one window of a song's stems of some families, dropping a family at times."""
         # Sorted: the order of a set of words differs from process to process.
         present = sorted({p for p in song.parents.values() if p in parents})

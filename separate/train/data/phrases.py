@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from separate.errors import DataError
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.vocabulary import JOINTS, STEMS, ancestors, label_of, training_captions
 from separate.train.data.folders import Corpus
 
@@ -64,7 +64,7 @@ def prompt(phrase: str) -> str:
 class PhraseBook(dict[str, Tensor]):
     """Query vectors `(wordings, dim)` by label, caption or joined labels; embedded on first use."""
 
-    def __init__(self, encoder: Encoder, *, varied: bool = True) -> None:
+    def __init__(self, encoder: QueryEncoder, *, varied: bool = True) -> None:
         """Take the query net.
 
         Args:

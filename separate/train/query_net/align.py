@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class MiniLmEncoder:
-    """MiniLM behind the `Encoder` interface; it embeds no audio."""
+    """MiniLM behind the `QueryEncoder` interface; it embeds no audio."""
 
     name, dim = "minilm", DIM
     fingerprint = "all-MiniLM-L6-v2"
@@ -38,7 +38,7 @@ class MiniLmEncoder:
         self._model = model
 
     def embed_text(self, phrases: Sequence[str]) -> Tensor:
-        """See `Encoder`."""
+        """See `QueryEncoder`."""
         return self._model.embed(phrases).clone()
 
     def embed_audio(self, waveform: Tensor, sample_rate: int) -> Tensor:
@@ -75,7 +75,7 @@ def measure(minilm: Path, songs: Path, model: str, seconds: float) -> dict[str, 
     for name, encoder in pair.items():
         opened = QueryModel(net, card, settings)  # type: ignore[arg-type]
         opened.encoder = encoder
-        separators[name] = Separator(settings, sources=[opened])
+        separators[name] = Separator(settings, models=[opened])
     scores: dict[str, dict[str, list[float]]] = {s: {"native": [], "aligned": []} for s in STEMS}
     for song, references, rate in _songs(songs, seconds):
         mixture = np.sum(list(references.values()), axis=0, dtype=np.float32)

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from separate.models.audio_tower import AudioTower, AudioTowerConfig
-from separate.models.tagger import Tagger
+from separate.models.tagger import TaggerNet
 from separate.models.text_tower import TextTower
 from separate.queries import vocabulary
 from separate.train.query_net.config import AudioTraining, SoundTable
-from separate.train.query_net.mixing import Batch, SoundMixer
+from separate.train.query_net.mixing import SoundBatch, SoundMixer
 from separate.train.query_net.sounds import SAMPLE_RATE, WINDOW_SECONDS, Sound
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _OFTEN = {"lead vocals": 2.5, "backing vocals": 1.5, "drums": 2.0, "bass": 2.0, 
 @torch.inference_mode()
 def analyse(
     sounds: list[Sound],
-    teacher: Tagger,
+    teacher: TaggerNet,
     config: AudioTowerConfig,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SoundTable:
@@ -122,7 +122,7 @@ class _Lessons:
         self.settings = settings
         self.labels = torch.tensor([captions.row[label] for label in table.labels])
 
-    def loss(self, batch: Batch, tower: AudioTower, adaptor: nn.Linear) -> Tensor:
+    def loss(self, batch: SoundBatch, tower: AudioTower, adaptor: nn.Linear) -> Tensor:
         """Return the mean loss of the sounds that are audible."""
         settings = self.settings
         features = tower.pooled(batch.mels.contiguous())
@@ -146,7 +146,7 @@ class _Lessons:
         )
         return (loss * batch.audible).sum() / batch.audible.sum().clamp_min(1)
 
-    def targets(self, batch: Batch, names: Tensor) -> Tensor:
+    def targets(self, batch: SoundBatch, names: Tensor) -> Tensor:
         """Where in the joint space each sound belongs `(batch, dim)`."""
         target = names[self.labels[batch.first]]
         both = (batch.second_db > _AUDIBLE_DB) & (
@@ -158,7 +158,7 @@ class _Lessons:
             target[both] = self.captions.joined(list(zip(firsts, seconds, strict=True)))
         return target
 
-    def _likelihoods(self, batch: Batch, share: Tensor) -> Tensor:
+    def _likelihoods(self, batch: SoundBatch, share: Tensor) -> Tensor:
         """The teacher's likelihoods `(batch, classes)`; of a mixture, those of either sound."""
         first = self.table.logits[batch.first].float().sigmoid()
         second = self.table.logits[batch.second].float().sigmoid() * share.sqrt().unsqueeze(1)

@@ -19,7 +19,7 @@ _DB = math.log(10) / 10  # natural logarithm of an energy ratio of 1 dB
 
 
 @dataclass(frozen=True)
-class Batch:
+class SoundBatch:
     """The examples of one step."""
 
     mels: Tensor  # (batch, mels, frames), as the tower's `log_mel` gives
@@ -41,7 +41,7 @@ class SoundMixer:
             table: Analysed sounds.
             rows: `(n,)` int64, the sounds to train on.
             weights: `(n,)`, how often to draw each.
-            settings: Batch, lengths, levels.
+            settings: SoundBatch, lengths, levels.
         """
         self.table = table
         self.rows = rows
@@ -49,7 +49,7 @@ class SoundMixer:
         self.settings = settings
         self.generator = torch.Generator().manual_seed(settings.seed)
 
-    def draw(self) -> Batch:
+    def draw(self) -> SoundBatch:
         """Return a batch of one length, which is drawn too."""
         settings, size = self.settings, self.settings.batch
         frames = settings.lengths[int(self._uniform(1) * len(settings.lengths))]
@@ -61,7 +61,7 @@ class SoundMixer:
         mixed = (self._uniform(size) < settings.mixtures) & other_audible
         second_db = torch.where(mixed, second_db, -torch.inf)
         energy = target + other * (second_db * _DB).exp()[:, None, None]
-        return Batch(self.spoil(energy), first, second, second_db, audible.float())
+        return SoundBatch(self.spoil(energy), first, second, second_db, audible.float())
 
     def cut(self, rows: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Cut sounds at random places and speeds.

@@ -10,7 +10,7 @@ from separate.auto.tagging import open_tagger
 from separate.errors import DataError
 from separate.models.ibm_cnn import IbmCnn
 from separate.models.unet import SmallUNet
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.train.data.folders import Corpus, load_corpus
 from separate.train.data.mixing import Mixer
 from separate.train.data.mixtures import MixtureMixer
@@ -33,7 +33,7 @@ def build(
     config: "RunConfig",
     corpus: Corpus,
     model: nn.Module,
-    encoder: Encoder,
+    encoder: QueryEncoder,
     seed: int,
     evaluate: Evaluate,
     device: str,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from separate.errors import DataError
 from separate.models.ibm_cnn import SAMPLE_RATE, STFT, IbmCnn, ibm_loss, ideal_binary_mask
 from separate.models.stft import compute_magnitude, stft
-from separate.train.data.folders import Corpus, Song
+from separate.train.data.folders import Corpus, CorpusSong
 from separate.train.data.mixing import SAMPLE_RATE as CORPUS_RATE
 
 _EXAMPLE = 3  # keeps the draws of these examples apart from those of other mixers
@@ -113,7 +113,7 @@ def _between_knots() -> Tensor:
 class _Pair:
     """A song as a voice and its backing."""
 
-    def __init__(self, song: Song) -> None:
+    def __init__(self, song: CorpusSong) -> None:
         voices = [song.stems[name] for name, parent in song.parents.items() if parent == _VOICE]
         others = [song.stems[name] for name, parent in song.parents.items() if parent != _VOICE]
         self.parts, self.samples = (voices, others), song.samples

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from separate.errors import CheckpointError
-from separate.models.tagger import SAMPLE_RATE, Tagger, load_efficientat
+from separate.models.tagger import SAMPLE_RATE, TaggerNet, load_efficientat
 from separate.models.torchaudio_compat import torchaudio
 from separate.queries import vocabulary
-from separate.queries.base import Encoder
+from separate.queries.base import QueryEncoder
 from separate.queries.encoders import load_encoder
 from separate.queries.tags import class_row, class_vectors
 from separate.train.data.phrases import prompt, spoken
@@ -49,7 +49,7 @@ class Scorer(Protocol):
 class EncoderScorer:
     """Scores by a query net: the cosine of its two towers, over a temperature."""
 
-    def __init__(self, encoder: Encoder, device: torch.device | str = "cpu") -> None:
+    def __init__(self, encoder: QueryEncoder, device: torch.device | str = "cpu") -> None:
         """Keep a query net; the audio tower is copied to the device if it is the project's own.
 
         The attribute `temperature` of the query net is used, if it has one.
@@ -87,7 +87,7 @@ class TaggerScorer:
 
     def __init__(
         self,
-        net: Tagger,
+        net: TaggerNet,
         name: str,
         classes: Mapping[str, str] | None = None,
         device: torch.device | str = "cpu",

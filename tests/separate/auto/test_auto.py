@@ -12,7 +12,7 @@ from separate import Settings, example_path, read_audio
 from separate.auto.files import TREE_NAME, layout
 from separate.auto.gate import Gate
 from separate.auto.run import AutoJob
-from separate.auto.tagging import TagTrack
+from separate.auto.tagging import TagLikelihoods
 from separate.auto.tree import AutoOptions, heard_nodes, limited, merged, pruned, tops
 from separate.batch.record import RecordFile
 from separate.batch.run import BatchOptions, run_batch
@@ -33,11 +33,11 @@ SCENE = {  # class: likelihood in each of four blocks
 }
 
 
-def scene() -> TagTrack:
+def scene() -> TagLikelihoods:
     table = np.zeros((4, 527), np.float32)
     for name, values in SCENE.items():
         table[:, class_row(name)] = values
-    return TagTrack(table, 0.0, 8.0)
+    return TagLikelihoods(table, 0.0, 8.0)
 
 
 def tree(**options):

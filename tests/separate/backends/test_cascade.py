@@ -98,7 +98,7 @@ def test_a_run_records_the_ways(make, tmp_path):
     request = Request(texts=("vocals", "snare"))
     job = make_job(tmp_path / "out", Settings(model="hdemucs"), request)
     (record,) = run_batch([tmp_path / "a.wav"], job).records
-    assert record.error is None and "drums" in record.ways["snare"]
+    assert record.error is None and "drums" in record.routes["snare"]
 
 
 @pytest.mark.parametrize("rate", [8000, 44100])
@@ -185,7 +185,7 @@ class Tones:
 def test_any_stem_model_joins_through_the_interface():
     model = CascadeModel(Tones(), Settings(), lambda: pytest.fail("no query model is needed"))
     mixture = noise(RATE)
-    result = Separator(Settings(threads=1), sources=[model]).separate(
+    result = Separator(Settings(threads=1), models=[model]).separate(
         mixture, RATE, [Query("low", ("bass",)), "singer"]
     )
     np.testing.assert_array_equal(result.estimates["low"][0], mixture[0])

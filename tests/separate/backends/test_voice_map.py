@@ -41,7 +41,7 @@ def test_bins_below_the_threshold_are_left_out(finder: VoiceFinder) -> None:
     likelihood = torch.rand(1, frames, 513, generator=torch.Generator().manual_seed(0))
     seen = []
     finder.net.forward = lambda magnitude: seen.append(magnitude) or likelihood
-    found = finder.listen(sound[None], RATE)
+    found = finder.find(sound[None], RATE)
     assert (finder.name, found.samples, found.sample_rate) == ("tiny", RATE, RATE)
     torch.testing.assert_close(seen[0][0], spectrum(sound).abs(), atol=1e-5, rtol=1e-4)
     for threshold in (0.0, 0.3):
@@ -60,7 +60,7 @@ def test_certainty_gives_the_recording_at_its_rate(
 ) -> None:
     finder.net.forward = torch.ones_like
     sound = np.sin(2 * np.pi * 500 * np.arange(samples) / rate).astype(np.float32)[None]
-    voice = finder.listen(sound, rate).voice(0.5)
+    voice = finder.find(sound, rate).voice(0.5)
     assert voice.shape == sound.shape
     np.testing.assert_allclose(voice[:, 200:-200], sound[:, 200:-200], atol=5e-3)
 

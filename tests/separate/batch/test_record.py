@@ -103,3 +103,10 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
         file.append(whole)
     monkeypatch.undo()
     assert file.path.read_text() == whole.as_json() + "\n"
+
+
+def test_routes_keep_their_key_in_the_file() -> None:
+    record = Record("/in/a.wav", 10, 1.25, "abc", {}, [], routes={"snare": "a part of drums"})
+    line = record.as_json()
+    assert json.loads(line)["ways"] == {"snare": "a part of drums"} and "routes" not in line
+    assert parse_record(line) == record

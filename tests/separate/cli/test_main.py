@@ -159,7 +159,7 @@ def test_commands_of_others_are_loaded_when_called(monkeypatch: pytest.MonkeyPat
         "broken": EntryPoint("broken", "no_such_module:app", "separate.commands"),
         "added": EntryPoint("added", "separate.cli.models:models_app", "separate.commands"),
     }
-    monkeypatch.setattr(cli, "_foreign_commands", lambda: entries)
+    monkeypatch.setattr(cli, "_plugins", lambda: entries)
     assert separate("--help").exit_code == 0
     assert "broken" in separate("--help").stdout
     check_line(separate("broken"), "no_such_module")

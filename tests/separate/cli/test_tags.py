@@ -9,7 +9,14 @@ import torch
 from typer.testing import CliRunner
 
 from separate.audio import write_audio
-from separate.auto.tagging import BLOCK_SECONDS, TagTrack, as_labels, open_tagger, tag_file, tags_of
+from separate.auto.tagging import (
+    BLOCK_SECONDS,
+    TagLikelihoods,
+    as_labels,
+    open_tagger,
+    tag_file,
+    tags_of,
+)
 from separate.cli.main import app
 from separate.errors import CheckpointError, QueryError, SettingsError
 from separate.queries import vocabulary
@@ -20,13 +27,13 @@ RATE = 32_000
 CHECKPOINT = "audioset/mn04_as_mAP_432.pt"
 
 
-def track(*rows: tuple[str, list[float]], seconds: float | None = None) -> TagTrack:
+def track(*rows: tuple[str, list[float]], seconds: float | None = None) -> TagLikelihoods:
     """A track in which the named classes have these likelihoods block by block."""
     blocks = len(rows[0][1])
     table = np.zeros((blocks, 527), np.float32)
     for name, values in rows:
         table[:, class_row(name)] = values
-    return TagTrack(table, 10.0, seconds or blocks * BLOCK_SECONDS)
+    return TagLikelihoods(table, 10.0, seconds or blocks * BLOCK_SECONDS)
 
 
 def test_what_a_separation_keeps_serves_training() -> None:
