@@ -109,6 +109,7 @@ class OrderRunner:
         raise SeparateError(f"unknown order {type(order).__name__}")
 
     def _separate(self, order: SeparateOrder, report: Report) -> dict[str, Any]:
+        from separate.batch.guard import Guard
         from separate.batch.separation import make_job, separate_item
         from separate.batch.tracks import find_tracks
 
@@ -118,8 +119,9 @@ class OrderRunner:
         separator = self.separator(job.settings)
         (item,) = job.items(find_tracks([order.source]))
         record = separate_item(
-            separator, job, item, order.folder, lambda part: report(0.9 * part, "separating")
-        )
+            separator, job, Guard(), item, order.folder,
+            lambda part: report(0.9 * part, "separating"),
+        )  # fmt: skip
         seconds = round(time.perf_counter() - started, 3)
         stems = []
         for number, output in enumerate(record.outputs):

@@ -25,6 +25,7 @@ from separate.auto.gate import Gate
 from separate.auto.probe import probe
 from separate.auto.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
 from separate.auto.tree import AutoOptions, Node, heard_nodes, tops
+from separate.batch.guard import Guard
 from separate.batch.job import Item, OnPart, Work, draft_record
 from separate.batch.outputs import OutputSet
 from separate.batch.record import Output, Record
@@ -68,17 +69,18 @@ class AutoJob:
             for track in tracks
         ]
 
-    def load(self, threads: int | None) -> Work:
+    def load(self, threads: int | None, guard: Guard) -> Work:
         """Load separator and tagger."""
         tagger = open_tagger(self.options.tagger)
         separator = open_separator(replace(self.settings, threads=threads))
-        return partial(separate_all, separator, tagger, self)
+        return partial(separate_all, separator, tagger, self, guard)
 
 
 def separate_all(
     separator: "Separator",
     tagger: Tagger,
     job: AutoJob,
+    guard: Guard,
     item: Item,
     folder: Path,
     on_part: OnPart,
@@ -89,6 +91,7 @@ def separate_all(
         separator: Loaded, of any queries.
         tagger: Loaded.
         job: Settings and options.
+        guard: What the files must not replace.
         item: The track.
         folder: The output folder.
         on_part: Called with the part done, 0..1; what it raises ends the separation.
@@ -115,6 +118,7 @@ def separate_all(
         separator,
         path,
         folder,
+        guard,
         settings,
         nodes,
         places,
@@ -128,6 +132,7 @@ def _write(
     separator: "Separator",
     path: Path,
     folder: Path,
+    guard: Guard,
     settings: Settings,
     nodes: Sequence[Node],
     places: Mapping[str, str],
@@ -147,7 +152,7 @@ def _write(
         rate, total = reader.info.sample_rate, reader.samples
         texts = {TREE_NAME: places[TREE_NAME]}
         outputs = stack.enter_context(
-            OutputSet(folder, audio, reader.info, settings, total, texts=texts)
+            OutputSet(folder, audio, reader.info, settings, total, texts=texts, guard=guard)
         )
         if not written:  # nothing but the residual
             for block in reader.blocks(_BLOCK_SAMPLES):

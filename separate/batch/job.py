@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from separate.batch.guard import Guard
 from separate.batch.record import Output, Record
 from separate.batch.tracks import Track
 from separate.errors import SeparateError, one_line
@@ -22,6 +23,7 @@ class Item:
 
     track: Track
     draft: Record  # the record so far, with the outputs that are wanted, where they are known
+    reads: tuple[Path, ...] = ()  # files that it needs besides the track's
 
     @property
     def places(self) -> dict[str, str]:
@@ -51,8 +53,12 @@ class Job(Protocol):
             SeparateError: The job can't be done with any track.
         """
 
-    def load(self, threads: int | None) -> Work:
+    def load(self, threads: int | None, guard: Guard) -> Work:
         """Load the models, in the process that works.
+
+        Args:
+            threads: Processor threads; None: torch's choice.
+            guard: What outputs must not replace.
 
         Raises:
             SeparateError: The job can't be done with any track.

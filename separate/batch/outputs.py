@@ -22,6 +22,7 @@ from separate.audio import (
     output_subtype,
     rescale_gain,
 )
+from separate.batch.guard import Guard
 from separate.batch.record import Output
 from separate.batch.staging import StagingFolder
 from separate.errors import OutputError
@@ -30,23 +31,26 @@ from separate.settings import Settings
 
 _BLOCK_SAMPLES = 262_144
 _LOSSY_BYTES = 1  # a sample, generously
+FREE = Guard()  # of a folder of one's own
 
 
 class FileSet:
     """Files that get their names together; use it in a `with` block."""
 
-    def __init__(self, folder: Path, places: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, places: Mapping[str, str], guard: Guard = FREE) -> None:
         """Check the places and make the hidden folder.
 
         Args:
             folder: The output folder.
             places: Path of each file relative to it, by the name of the output.
+            guard: What the files must not replace.
 
         Raises:
             OutputError: A file can't be written where it shall be.
         """
         self.folder, self.places = Path(folder), dict(places)
-        check_places(self.folder, self.places)
+        self._guard = guard
+        check_places(self.folder, self.places, guard)
         try:
             self._staging = StagingFolder(self.folder)
         except OSError as error:
@@ -82,6 +86,7 @@ class FileSet:
             OutputError: One can't be moved; then the files of before are there again.
         """
         try:
+            self._guard.check(self.folder, self.places.values())
             outputs = [
                 Output(stem, place, sha256_of(self.path(stem)), self.path(stem).stat().st_size)
                 for stem, place in self.places.items()
@@ -144,6 +149,7 @@ class OutputSet:
         total_samples: int | None = None,
         *,
         texts: Mapping[str, str] | None = None,
+        guard: Guard = FREE,
     ) -> None:
         """Check that the files can be written, and open them in the hidden folder.
 
@@ -154,6 +160,7 @@ class OutputSet:
             settings: Format, bit depth, clip policy.
             total_samples: To come per channel, if known.
             texts: Paths of text outputs, by their names.
+            guard: What the files must not replace.
 
         Raises:
             OutputError: The format can't hold this sound, the disk is too full, or a file can't be
@@ -170,7 +177,7 @@ class OutputSet:
         self.clipped_samples = dict.fromkeys(self._stems, 0)
         self.gain = 1.0  # of all outputs, with clip mode "rescale"
         check_writable(self._folder, needed_bytes=self._needed_bytes())
-        self._files = FileSet(self._folder, {**places, **(texts or {})})
+        self._files = FileSet(self._folder, {**places, **(texts or {})}, guard)
         self._writers: dict[str, AudioWriter] = {}
         try:
             for stem in self._stems:
@@ -273,16 +280,19 @@ class OutputSet:
         self.close()
 
 
-def check_places(folder: Path, places: Mapping[str, str]) -> None:
+def check_places(folder: Path, places: Mapping[str, str], guard: Guard = FREE) -> None:
     """Check that files can be written where they shall be.
 
     Args:
         folder: The output folder.
         places: Paths relative to it, by the names of the outputs.
+        guard: What the files must not replace.
 
     Raises:
-        OutputError: A folder is in the way, or the parent is no folder that can be written to.
+        OutputError: A folder or a file is in the way, or the parent is no folder that can be
+            written to.
     """
+    guard.check(folder, places.values())
     for place in places.values():
         path = folder / place
         if path.is_dir():

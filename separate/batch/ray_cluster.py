@@ -15,6 +15,7 @@ from typing import Any
 from separate.batch.pool import processors
 from separate.errors import SettingsError, one_line
 
+BUSY_NODE_MS = "120000"  # how long a node may not answer: one whose processors are all busy
 _STORE_BYTES = 100 << 20  # of a local Ray: what passes through are records
 
 
@@ -75,6 +76,7 @@ def connect(options: RayOptions, threads: int, most: int) -> Iterator[Any]:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         # Ray's own switch for clusters of one machine: every port is opened on 127.0.0.1 alone.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_health_check_timeout_ms", BUSY_NODE_MS)
     try:
         import ray
     except ImportError as error:

@@ -6,12 +6,13 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from separate.batch.staging import StagingFolder
 from separate.errors import OutputError
 from separate.files import sha256_of
 
@@ -93,12 +94,27 @@ class Records(ABC):
             OutputError: It cannot be written.
         """
 
+    begun: frozenset[str] = frozenset()  # places that a killed run was about to write
+
+    @abstractmethod
+    def begin(self, places: Iterable[str]) -> None:
+        """Note which places a run is about to write, until `close`.
+
+        A run that is killed between writing a file and recording it leaves the note, so that the
+        next run knows the file as one of its own.
+        """
+
+    @abstractmethod
+    def exists(self, place: str) -> bool:
+        """Whether something lies at a place of the folder."""
+
     @abstractmethod
     def is_whole(self, output: Output) -> bool:
         """Whether an output is there as it was written."""
 
-    def close(self) -> None:  # noqa: B027 - not all need it
-        """End the work on the records."""
+    @abstractmethod
+    def close(self) -> None:
+        """End the work on the records; the note of `begin` is removed."""
 
     def index(self) -> dict[str, Record]:
         """Return the last successful record of each key, for `complete`."""
@@ -125,9 +141,11 @@ class Records(ABC):
 class RecordFile(Records):
     """The records of a folder on this machine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, begun: frozenset[str] = frozenset()) -> None:
+        """Name the folder, and what `remove_leftovers` found in it."""
+        self.folder, self.begun = Path(folder), begun
         self.path = self.folder / RECORD_NAME
+        self._note: StagingFolder | None = None
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in order; a line cut short by a crash is passed over."""
@@ -156,6 +174,29 @@ class RecordFile(Records):
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{self.path}: cannot be written ({reason}); make room") from error
+
+    def begin(self, places: Iterable[str]) -> None:
+        """Note which places a run is about to write, until `close`.
+
+        Raises:
+            OutputError: The folder can't be written to.
+        """
+        try:
+            self._note = StagingFolder(self.folder)
+            self._note.write_places({*places, *filter(self.exists, self.begun)})
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"{self.folder}: cannot be written to ({reason})") from error
+
+    def exists(self, place: str) -> bool:
+        """Whether something lies at a place of the folder."""
+        return os.path.lexists(self.folder / place)
+
+    def close(self) -> None:
+        """Remove the note of `begin`."""
+        if self._note is not None:
+            self._note.remove()
+            self._note = None
 
     def is_whole(self, output: Output) -> bool:
         """Whether an output is there with its SHA-256."""

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from separate.audio import check_writable
+from separate.batch.guard import Guard
 from separate.batch.job import Item, Job
+from separate.batch.places import make_guard, place_residuals
 from separate.batch.pool import processors, run_in_processes
 from separate.batch.ray_cluster import RayOptions
 from separate.batch.ray_pool import run_on_ray
@@ -29,6 +31,7 @@ class BatchOptions:
 
     jobs: int = 1  # processes on this machine, each with models of its own
     resume: bool = False  # skip what the record shows to be complete
+    overwrite: bool = False  # replace files at the outputs' places, whoever made them
     ray: RayOptions | None = None  # work on a Ray cluster; None: on this machine
     remote: RemoteOptions = field(default_factory=RemoteOptions)  # files in stores
 
@@ -78,7 +81,8 @@ def run_batch(
         The records of all files; those that failed have an `error`.
 
     Raises:
-        OutputError: The output folder can't be written to.
+        OutputError: The output folder can't be written to, or an output would replace a file that
+            the run reads or that others made.
         InputError: A store can't be read.
         SettingsError, QueryError, CheckpointError, WeightsError: The job can't be done with any
             file.
@@ -86,6 +90,7 @@ def run_batch(
     options = options or BatchOptions()
     records = _open_records(job.folder, options.remote)
     items = job.items(_find_tracks(inputs, job.folder, records, options.remote))
+    items = place_residuals(items, records)
     done = _complete_already(items, records) if options.resume else {}
     for record in done.values():
         if on_record is not None:
@@ -94,9 +99,13 @@ def run_batch(
     skipped = len(done)
     indices = [index for index in range(len(items)) if index not in done]
     waiting = [items[index] for index in indices]
+    guard = make_guard(items, records, overwrite=options.overwrite)
+    places = [output.path for item in waiting for output in item.draft.outputs]
+    guard.check(options.remote.output or job.folder, places, records.exists)
     meter = _Meter(waiting, on_progress)
     try:
-        with closing(_work(waiting, job, options, meter)) as results:
+        records.begin(places)
+        with closing(_work(waiting, job, options, guard, meter)) as results:
             for position, record in results:
                 done[indices[position]] = record
                 records.append(record)
@@ -123,8 +132,7 @@ def _open_records(folder: Path, remote: RemoteOptions) -> Records:
         records.check_writable()
         return records
     check_writable(folder)
-    remove_leftovers(folder)
-    return RecordFile(folder)
+    return RecordFile(folder, remove_leftovers(folder))
 
 
 def _find_tracks(
@@ -183,7 +191,7 @@ class _Meter:
 
 
 def _work(
-    items: Sequence[Item], job: Job, options: BatchOptions, meter: _Meter
+    items: Sequence[Item], job: Job, options: BatchOptions, guard: Guard, meter: _Meter
 ) -> Generator[tuple[int, Record], None, None]:
     """Yield (position, record) of each item as it is done, longest items first."""
     if not items:
@@ -191,8 +199,10 @@ def _work(
     jobs = min(options.jobs, len(items))
     is_local = options.remote.output is None and all(item.track.remote is None for item in items)
     remote = None if is_local else options.remote
+    if options.remote.output is not None:
+        guard = Guard()  # workers write to a scratch folder
     if options.ray is None and jobs == 1:
-        worker = Worker(job, job.threads, remote)
+        worker = Worker(job, job.threads, remote, guard)
         for position, item in enumerate(items):
             yield position, worker(item, partial(meter.update, position))
         return
@@ -200,12 +210,12 @@ def _work(
     waiting = [(position, items[position]) for position in order]
     if options.ray is None:
         threads = job.threads or max(1, processors() // jobs)
-        worker = Worker(job, threads, remote)
+        worker = Worker(job, threads, remote, guard)
         results = run_in_processes(worker, waiting, jobs, meter.update)
         lost = "its process was ended by the system (out of memory?); try fewer --jobs"
     else:
         threads = job.threads or 1
-        worker = Worker(job, threads, remote)
+        worker = Worker(job, threads, remote, guard)
         results = run_on_ray(worker, waiting, options.ray, threads, meter.update)
         lost = "its worker died twice (out of memory?)"
     with closing(results):

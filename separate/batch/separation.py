@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from separate.audio import AudioReader
+from separate.batch.guard import Guard
 from separate.batch.job import Item, OnPart, Work, draft_record
 from separate.batch.names import distinct, stem_names
 from separate.batch.outputs import OutputSet
@@ -56,9 +57,14 @@ class SeparationJob:
         settings, queries = self.settings.fingerprint(), query_data(self.queries)
         sha256 = self._model_sha256()
         return [
-            Item(track, draft_record(track, settings, queries, sha256, places=own))
+            Item(track, draft_record(track, settings, queries, sha256, places=own), self._reads())
             for track, own in zip(tracks, places, strict=True)
         ]
+
+    def _reads(self) -> tuple[Path, ...]:
+        """Return the files that every item needs: examples, and weights that are named by path."""
+        examples = (path for query in self.queries for path in (*query.like, *query.unlike))
+        return (*examples, *map(Path, self.settings.model.split(",")))
 
     def _model_sha256(self) -> str:
         """Return the models' hashes, which their cards tell without loading them."""
@@ -66,11 +72,11 @@ class SeparationJob:
             return self.factory(self.settings).model_sha256
         return cards_sha256(self.settings.model)
 
-    def load(self, threads: int | None) -> Work:
+    def load(self, threads: int | None, guard: Guard) -> Work:
         """Load the separator; queries that it can't answer fail here, once for all items."""
         separator = (self.factory or open_separator)(replace(self.settings, threads=threads))
         separator.stream(iter(()), _CHECK_RATE, 2, self.queries)
-        return partial(separate_item, separator, self)
+        return partial(separate_item, separator, self, guard)
 
 
 def make_job(folder: Path, settings: Settings, request: Request) -> SeparationJob:
@@ -171,13 +177,19 @@ def query_data(queries: Sequence[Query]) -> list[dict[str, Any]]:
 
 
 def separate_item(
-    separator: "Separator", job: SeparationJob, item: Item, folder: Path, on_part: OnPart
+    separator: "Separator",
+    job: SeparationJob,
+    guard: Guard,
+    item: Item,
+    folder: Path,
+    on_part: OnPart,
 ) -> Record:
     """Separate one track.
 
     Args:
         separator: Loaded.
         job: Queries and settings.
+        guard: What the files must not replace.
         item: The track, with the path of each stem's file.
         folder: The output folder.
         on_part: Called with the part done, 0..1; what it raises ends the separation.
@@ -195,7 +207,9 @@ def separate_item(
         raise InputError(f"{path}: holds no audio files; name a file or another folder")
     with (
         AudioReader(path, start_seconds=settings.start, end_seconds=settings.end) as reader,
-        OutputSet(folder, item.places, reader.info, settings, reader.samples) as outputs,
+        OutputSet(
+            folder, item.places, reader.info, settings, reader.samples, guard=guard
+        ) as outputs,
     ):
         info, total = reader.info, reader.samples
 
@@ -218,7 +232,7 @@ def separate_item(
             presence={name: round(value, 4) for name, value in presence.items()},
             routes=getattr(stream, "routes", {}),
             answered_as=getattr(stream, "answered_as", {}),
-            warnings=_warnings(outputs, presence, job),
+            warnings=item.draft.warnings + _warnings(outputs, presence, job),
             duration=samples / info.sample_rate,
         )
 

@@ -5,15 +5,17 @@ lock can tell. The system releases it when the process ends, however it ends.
 """
 
 import errno
+import json
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_LOCK = "lock"
+_LOCK, _PLACES = "lock", "places.json"
 _ATTEMPTS = 20
 
 
@@ -46,17 +48,29 @@ class StagingFolder:
                 if attempt == _ATTEMPTS - 1:
                     raise OSError(errno.EBUSY, "hidden folders vanish", str(parent)) from error
 
+    def write_places(self, places: Iterable[str]) -> None:
+        """Note which outputs are about to be written; see `remove_leftovers`."""
+        (self.path / _PLACES).write_text(json.dumps(sorted(places)), encoding="utf-8")
+
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove hidden folders whose process has ended."""
+def remove_leftovers(folder: Path) -> frozenset[str]:
+    """Remove hidden folders whose process has ended.
+
+    Returns:
+        The outputs that these processes were about to write, by their paths in the folder.
+    """
+    places = set[str]()
     for path in Path(folder).glob(".separate-*.tmp"):
         with suppress(Timeout, OSError):  # held by a process, or not ours to remove
             with FileLock(path / _LOCK, timeout=0):
+                with suppress(ValueError, OSError):  # most have none
+                    places.update(json.loads((path / _PLACES).read_text(encoding="utf-8")))
                 shutil.rmtree(path, ignore_errors=True)
             if os.name == "nt":  # Windows removes no file that is open
                 shutil.rmtree(path, ignore_errors=True)
+    return frozenset(places)

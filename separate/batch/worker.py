@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import replace
 
+from separate.batch.guard import Guard
 from separate.batch.job import Item, Job, OnPart, Work, error_line
 from separate.batch.record import Record
 from separate.batch.remote.files import RemoteOptions
@@ -18,15 +19,23 @@ _log = logging.getLogger(__name__)
 class Worker:
     """Does the items of a job, one after another; can be pickled until its first item."""
 
-    def __init__(self, job: Job, threads: int | None, remote: RemoteOptions | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        threads: int | None,
+        remote: RemoteOptions | None = None,
+        guard: Guard | None = None,
+    ) -> None:
         """Keep what to do.
 
         Args:
             job: What to do with each item.
             threads: Processor threads; None: torch's choice.
             remote: Inputs are fetched and results put this way; None: all files are local.
+            guard: What outputs must not replace; None: they go to a folder of their own.
         """
         self._job, self._threads, self._remote = job, threads, remote
+        self._guard = guard or Guard()
         self._work: Work | None = None
 
     def __call__(self, item: Item, on_part: OnPart) -> Record:
@@ -45,7 +54,7 @@ class Worker:
         """
         started = time.perf_counter()
         if self._work is None:
-            self._work = self._job.load(self._threads)
+            self._work = self._job.load(self._threads, self._guard)
         try:
             if self._remote is None:
                 record = self._work(item, self._job.folder, on_part)

@@ -31,6 +31,7 @@ def batch_options(
     gpus_per_worker: float,
     max_fetch_gb: float,
     resume: bool,
+    overwrite: bool,
 ) -> Given:
     """Check the options that every batch command has.
 
@@ -56,6 +57,7 @@ def batch_options(
     options = BatchOptions(
         jobs=BatchOptions.jobs if jobs is None or ray is not None else jobs,
         resume=resume,
+        overwrite=overwrite,
         ray=None
         if ray is None
         else RayOptions(None if ray == "local" else ray, jobs, gpus_per_worker),

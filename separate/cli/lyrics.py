@@ -19,6 +19,7 @@ from separate.cli.options import (
     Jobs,
     Json,
     MaxFetchGb,
+    Overwrite,
     Ray,
     Resume,
     Start,
@@ -144,6 +145,7 @@ def lyrics(
     gpus_per_worker: GpusPerWorker = 0.0,
     max_fetch_gb: MaxFetchGb = 8.0,
     resume: Resume = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Transcribe what is sung: DIR/<track>.txt, .lrc, .json and other formats."""
@@ -152,7 +154,7 @@ def lyrics(
     from separate.lyrics.batch import make_lyrics_job
     from separate.lyrics.settings import GuardSettings, LyricsSettings, ShortFormSettings
 
-    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
+    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume, overwrite)
     settings = LyricsSettings(
         whisper=whisper,
         model=model,

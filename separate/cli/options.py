@@ -111,6 +111,7 @@ MaskExponent = Annotated[float, _how("--strength", metavar="X", help=_EXPONENT)]
 
 _START = "Time to start from: 83.5, 1:23.5 or 1:02:03."
 _FILENAME = "Path of each file in the output folder, of {track}, {stem} and {ext}."
+_OVERWRITE = "Replace existing files that no earlier run wrote."
 _CLIP_MODE = "Samples beyond full scale: clamp (cut off), rescale (one gain for all files) or none."
 Start = Annotated[str | None, _file("--start", metavar="TIME", help=_START)]
 End = Annotated[str | None, _file("--end", metavar="TIME", help="Time to end at.")]
@@ -125,6 +126,7 @@ Mp3Bitrate = Annotated[int, _file("--mp3-bitrate", metavar="KBIT", help="64 to 3
 Int24 = Annotated[bool, _file("--int24", help="24 bits (default: the depth of the input).")]
 Float32 = Annotated[bool, _file("--float32", help="32-bit floating point.")]
 ClipMode = Annotated[str, _file("--clip-mode", help=_CLIP_MODE)]
+Overwrite = Annotated[bool, _file("--overwrite", help=_OVERWRITE)]
 
 _JOBS = "Files at once: 1, or with --ray as many as fit on the cluster."
 _RAY = "Run on a Ray cluster (HOST:PORT or auto); without address on a local one."

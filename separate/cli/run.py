@@ -56,13 +56,14 @@ def run(
     gpus_per_worker: o.GpusPerWorker = 0.0,
     max_fetch_gb: o.MaxFetchGb = 8.0,
     resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
     json: o.Json = False,
 ) -> None:
     """Separate sources: writes DIR/<track>/<query>.wav and DIR/<track>/residual.wav."""
     from separate.cli.batch import batch_options, device_of, seconds_of
     from separate.cli.screen import show_batch
 
-    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume)
+    given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume, overwrite)
     settings = Settings(
         model=model,
         query_net=query_net,

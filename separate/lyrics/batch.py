@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from separate.batch.guard import Guard
 from separate.batch.job import Item, OnPart, Work, draft_record
 from separate.batch.outputs import check_places
 from separate.batch.record import Record
@@ -59,6 +60,7 @@ class LyricsJob:
                     command="lyrics",
                     places=places_of(track.name, self.settings.formats),
                 ),
+                self._reads(track),
             )
             for track in tracks
         ]
@@ -74,6 +76,11 @@ class LyricsJob:
         paths = (given / f"{track.name}{extension}" for extension in EXTENSIONS)
         return next((path for path in paths if path.is_file()), given / f"{track.name}.lrc")
 
+    def _reads(self, track: Track) -> tuple[Path, ...]:
+        """Return the files that a track needs: its line times and Whisper's weights."""
+        times = self.line_times_of(track)
+        return (self._whisper(), *([] if times is None else [times]))
+
     def _line_times_data(self, track: Track) -> list[dict[str, Any]]:
         """Return the line times of a track as plain values for its record."""
         path = self.line_times_of(track)
@@ -81,9 +88,10 @@ class LyricsJob:
             return []
         return [{"lines": str(path), "sha256": sha256_of(path) if path.is_file() else None}]
 
-    def load(self, threads: int | None) -> Work:
+    def load(self, threads: int | None, guard: Guard) -> Work:
         """Load Whisper; the separator is loaded when the first track needs it."""
-        return partial(transcribe_item, Transcriber(replace(self.settings, threads=threads)), self)
+        transcriber = Transcriber(replace(self.settings, threads=threads))
+        return partial(transcribe_item, transcriber, self, guard)
 
 
 def make_lyrics_job(
@@ -114,13 +122,19 @@ def make_lyrics_job(
 
 
 def transcribe_item(
-    transcriber: Transcriber, job: LyricsJob, item: Item, folder: Path, on_part: OnPart
+    transcriber: Transcriber,
+    job: LyricsJob,
+    guard: Guard,
+    item: Item,
+    folder: Path,
+    on_part: OnPart,
 ) -> Record:
     """Transcribe one track.
 
     Args:
         transcriber: Loaded.
         job: Settings, separated vocals and line times.
+        guard: What the files must not replace.
         item: The track, with the path of each format's file.
         folder: The output folder.
         on_part: Called with the part done, 0..1; what it raises ends the transcription.
@@ -135,7 +149,7 @@ def transcribe_item(
     path = item.track.path
     if path.is_dir():
         raise InputError(f"{path}: holds no audio files; name a file or another folder")
-    check_places(folder, item.places)
+    check_places(folder, item.places, guard)
     times, spans = job.line_times_of(item.track), None
     if times is not None:
         open_line = job.settings.short_form.open_line
@@ -146,7 +160,7 @@ def transcribe_item(
     note = lyrics.note()
     return replace(
         item.draft,
-        outputs=write_lyrics(lyrics, folder, item.places),
+        outputs=write_lyrics(lyrics, folder, item.places, guard),
         presence={} if lyrics.presence is None else {"vocals": round(lyrics.presence, 4)},
         warnings=[note] if note else [],
         duration=lyrics.duration,

@@ -4,9 +4,10 @@ In: records. Out: one small object each in `separate.jsonl.d/`, merged into `sep
 and then and at the end. Reading takes both. The one process that runs the batch writes them.
 """
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ from separate.batch.remote.files import (
 )
 
 _PARTS = f"{RECORD_NAME}.d"
+_NOTE = ".begun.json"  # in the folder of the parts; its name keeps it apart from them
 _MERGED_FROM = 256  # parts, or a quarter of the lines: so merging costs a few times the whole
 
 
@@ -39,7 +41,10 @@ class RemoteRecords(Records):
         self._file = folder.child(RECORD_NAME)
         self._lines, self._parts = self._read()
         self._written = 0
+        self._note = self.folder.child(f"{_PARTS}/{_NOTE}")
+        self.begun = self._read_note()
         self._found: dict[str, RemoteFile] | None = None
+        self._is_noted = False
 
     def check_writable(self) -> None:
         """Do nothing where files can be put into the folder.
@@ -72,10 +77,38 @@ class RemoteRecords(Records):
         if len(self._parts) >= max(_MERGED_FROM, len(self._lines) // 4):
             self._merge()
 
+    def begin(self, places: Iterable[str]) -> None:
+        """Note which places a run is about to write, until `close`.
+
+        Raises:
+            OutputError: The store can't be written to.
+        """
+        put_bytes(json.dumps(sorted({*places, *self.begun})).encode(), self._note, self.folder)
+        self._is_noted = True
+
+    def exists(self, place: str) -> bool:
+        """Whether something lies at a place of the folder."""
+        if self._found is None:
+            self._found = self._list()
+        return place in self._found
+
     def close(self) -> None:
-        """Merge what was written into one object."""
+        """Merge what was written into one object, and remove the note of `begin`."""
         if self._written and self._parts:
             self._merge()
+        if self._is_noted:
+            remove(self._note)
+            self._is_noted = False
+
+    def _read_note(self) -> frozenset[str]:
+        """Return what a killed run was about to write."""
+
+        def read(store: Any) -> frozenset[str]:
+            if not store.exists(self._note.path):
+                return frozenset()
+            return frozenset(json.loads(store.cat_file(self._note.path)))
+
+        return call(self.folder, read, patience_seconds=START_PATIENCE_SECONDS)
 
     def is_whole(self, output: Output) -> bool:
         """Whether an output is as it was put there: by its size and etag or time."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from separate.batch.outputs import FileSet
+from separate.batch.guard import Guard
+from separate.batch.outputs import FREE, FileSet
 from separate.batch.record import Output
 from separate.lyrics.output.formats import ENDINGS, render
 from separate.lyrics.result import Lyrics
@@ -14,18 +15,21 @@ def places_of(track_name: str, formats: tuple[str, ...]) -> dict[str, str]:
     return {name: f"{track_name}{ENDINGS[name]}" for name in formats}
 
 
-def write_lyrics(lyrics: Lyrics, folder: Path, places: Mapping[str, str]) -> list[Output]:
+def write_lyrics(
+    lyrics: Lyrics, folder: Path, places: Mapping[str, str], guard: Guard = FREE
+) -> list[Output]:
     """Write all formats; where one fails, none of them stays.
 
     Args:
         lyrics: The result.
         folder: The output folder.
         places: Path of each format's file relative to it.
+        guard: What the files must not replace.
 
     Raises:
         OutputError: The disk is full or a place can't be written.
     """
-    with FileSet(folder, places) as files:
+    with FileSet(folder, places, guard) as files:
         for format in places:
             files.write_text(format, render(lyrics, format))
         return files.commit()

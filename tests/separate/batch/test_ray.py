@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from waiting import wait_for
 
 from separate import example_path
-from separate.batch.ray_cluster import RayOptions
+from separate.batch.ray_cluster import BUSY_NODE_MS, RayOptions
 from separate.batch.record import RecordFile
 from separate.batch.staging import remove_leftovers
 from separate.batch.verify import verify
@@ -35,6 +35,7 @@ def cluster() -> Iterator["ray.cluster_utils.Cluster"]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_health_check_timeout_ms"] = BUSY_NODE_MS  # noqa: SIM112
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # workers find the helpers there
     small = {"include_dashboard": False, "object_store_memory": 100 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
