@@ -36,6 +36,7 @@ def cluster() -> Iterator["ray.cluster_utils.Cluster"]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_health_check_timeout_ms"] = BUSY_NODE_MS  # noqa: SIM112
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - 15 starves on a busy machine
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # workers find the helpers there
     small = {"include_dashboard": False, "object_store_memory": 100 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
