@@ -74,7 +74,7 @@ docs/serving/requirements.txt: pyproject.toml constraints.txt $(TOOLS)/.complete
 	grep -v '^triton' constraints.txt > $(TOOLS)/constraints.txt
 	MACOSX_DEPLOYMENT_TARGET=14.0 $(TOOLS)/bin/uv pip compile --quiet --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --python-platform aarch64-apple-darwin --no-emit-package torch \
-		-c $(TOOLS)/constraints.txt pyproject.toml -o $@
+		-c $(TOOLS)/constraints.txt --extra serve pyproject.toml -o $@
 
 $(TOOLS)/.complete: constraints.txt
 	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)

@@ -9,6 +9,7 @@ _INTRODUCTION = """## About
 **separate** takes what you ask for, in words or by an example sound, out of any recording. It works
 on this server alone, and what you upload is deleted {minutes:g} minutes after you last used it. The
 same program runs on the command line and gives the same files: `separate run song.wav -q drums`.
+Programs use the [HTTP API](reference).
 
 What you hear is a guess. The *presence* figure beside each result says how likely the sound is in
 the recording at all; results below 10 % are marked *probably not in this mix*.

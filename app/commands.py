@@ -44,6 +44,12 @@ def app_command(
         Path | None,
         typer.Option(metavar="DIR", rich_help_panel=_LIMITS, help="Where uploads and results lie."),
     ] = None,
+    max_jobs: Annotated[
+        int, typer.Option(rich_help_panel=_LIMITS, help="Of a session, waiting or running.")
+    ] = 50,
+    max_files_gb: Annotated[
+        float, typer.Option(rich_help_panel=_LIMITS, help="Of all files; a quarter per address.")
+    ] = 50,
     concurrency: Annotated[
         int, typer.Option(rich_help_panel=_WORK, help="Files at once, a process each.")
     ] = 1,
@@ -74,6 +80,8 @@ def app_command(
         root_path=root_path.rstrip("/"),
         keep_minutes=keep_minutes,
         folder=temporary,
+        max_jobs=max_jobs,
+        max_files_gb=max_files_gb,
         settings=Settings(model=model, device=device, threads=threads),
     )
     model_cards(config.settings.model)  # a model that is not there is told now

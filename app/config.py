@@ -38,6 +38,8 @@ class ServeConfig:
     root_path: str = ""  # where a proxy puts the page, e.g. "/separate"
     keep_minutes: float = 60.0  # files go so long after their last use
     folder: Path | None = None  # temporary files; None: the system's place for them
+    max_jobs: int = 50  # waiting or running, of a session; twice as many of an address
+    max_files_gb: float = 50.0  # of all visitors; a quarter of it for one address
     settings: Settings = field(default_factory=Settings)  # model, device, threads
 
     def __post_init__(self) -> None:
@@ -51,6 +53,8 @@ class ServeConfig:
         _require(0 < self.max_upload_mb <= 1e5, "--max-upload-mb: give more than 0, 100000 at most")
         _require(1 <= self.concurrency <= 64, f"--concurrency {self.concurrency}: give 1 to 64")
         _require(0 < self.keep_minutes <= 1e5, "--keep-minutes: give more than 0")
+        _require(1 <= self.max_jobs <= 10_000, f"--max-jobs {self.max_jobs}: give 1 to 10000")
+        _require(0 < self.max_files_gb <= 1e6, "--max-files-gb: give more than 0")
         plain = self.root_path == "" or (
             self.root_path.startswith("/")
             and not self.root_path.endswith("/")

@@ -1,24 +1,21 @@
-"""The functions of Gradio's HTTP API, documented on the page under "Use via API".
+"""The functions of Gradio's HTTP API, for clients of `gradio_client`.
 
 In: plain values, with the session in a header or cookie. Out: how a job stands, until it is over.
 A file is uploaded to `/upload` first; its name in the answer stands for it here, so that nobody can
 name a path or an address.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
 
+from separate.app.http.events import changes, told
 from separate.app.http.guard import SESSION_HEADER
-from separate.app.jobs.queue import OVER, QueuedJob
+from separate.app.jobs.queue import QueuedJob
 from separate.app.jobs.refusals import without_options
 from separate.app.jobs.service import Service
 from separate.errors import SeparateError
-
-_LOOK_SECONDS = 0.25
-_TOLD = ("name", "file", "sha256", "bytes", "presence")  # of a stem
 
 
 def add_api(service: Service) -> None:
@@ -84,31 +81,12 @@ def _started(start: Any, key: str, asked: dict[str, Any]) -> QueuedJob:
     return job
 
 
-def _state(service: Service, key: str, job: QueuedJob) -> dict[str, Any]:
-    """Return a job's state with the addresses of its files, without what only the page draws."""
-    state = service.view(key, job.id)
-    result = {name: value for name, value in state["result"].items() if name != "mixture"}
-    if "stems" in result:
-        result["stems"] = [
-            {**{name: stem[name] for name in _TOLD}, "url": f"results/{job.id}/stem/{number}"}
-            for number, stem in enumerate(result["stems"])
-        ]
-    return {**state, "result": result}
-
-
 async def _watch(service: Service, key: str, job: QueuedJob) -> AsyncIterator[dict]:
     """Yield the job's state when it changes; a caller who goes away stops it."""
-    last: dict[str, Any] = {}
     try:
-        while True:
-            is_over = job.state in OVER
-            state = _state(service, key, job)
-            if state != last:
+        async for state in changes(lambda: told(service, key, job.id), service.closing):
+            if state is not None:
                 yield state
-            if is_over:
-                break
-            last = state
-            await asyncio.sleep(_LOOK_SECONDS)
     finally:
         if not job.is_over:
             service.queue.cancel(job)

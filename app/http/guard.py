@@ -8,12 +8,14 @@ of its uploads, file cache, proxy or streams.
 import asyncio
 import json
 import re
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from separate.app.config import ServeConfig
 from separate.app.http.auth import is_allowed
 from separate.app.http.errors import body
+from separate.app.http.limits import address_of
 from separate.app.jobs.store import Store
 
 Scope = dict[str, Any]
@@ -22,7 +24,9 @@ _LOGIN_PAUSE_SECONDS = 1.0  # after a wrong password
 _MOST_BODY_BYTES = 1_000_000  # of anything but an upload
 _UPLOAD_SPARE_BYTES = 1_000_000
 _OPEN_TO_ALL = ("/health",)
-_OWN = re.compile(r"/(health|session|upload|examples?|jobs|results|lyrics|separate-static)(/.*)?")
+_OWN = re.compile(
+    r"/(health|session|upload|examples?|jobs|results|lyrics|separate-static|reference|openapi\.json|metrics)(/.*)?"
+)
 _OF_A_SESSION = re.compile(r"/(upload|examples|jobs|results)(/.*)?")
 _NO_SESSION = (
     "this needs a session: POST /session gives one; send it in the header X-Separate-Session or"
@@ -61,6 +65,8 @@ class Guard:
 
     def __init__(self, own: Any, page: Any, config: ServeConfig, store: Store) -> None:
         self._own, self._page, self._config, self._store = own, page, config, store
+        self._streams: set[asyncio.Task[Any]] = set()  # of the page, which end by nobody else
+        self._is_closing = False
         self.cookie = f"separate_session_{config.port}"
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -102,12 +108,36 @@ class Guard:
                 await _drain(_limited(receive, limit))  # a client that still sends hears nothing
             await _refuse(send, 401, "no_session", _NO_SESSION)
             return
+        self._store.visit(key, address_of(scope))
         inner = {**scope, "path": path, "raw_path": path.encode()}
         kept = [(n, v) for n, v in scope["headers"] if n.decode("latin-1") != SESSION_HEADER]
         inner["headers"] = [*kept, (SESSION_HEADER.encode(), key.encode())]
         extra = [self._set_cookie(key, scope)] if is_new and path in ("/", "/session") else []
-        app = self._own if is_own else self._page
-        await app(inner, _limited(receive, limit), _dressed(send, extra))
+        if is_own:
+            await self._own(inner, _limited(receive, limit), _dressed(send, extra))
+        else:
+            await self._pass(inner, _limited(receive, limit), _dressed(send, extra))
+
+    async def _pass(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Give a request to the page; one that still runs when the server closes ends there."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            await self._page(scope, receive, send)
+        except (asyncio.CancelledError, Exception):  # Gradio's layers turn one into the other
+            if not self._is_closing:
+                raise
+            with suppress(RuntimeError):  # it may not have begun, or be over
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            self._streams.discard(task)
+
+    def close(self) -> None:
+        """End the page's streams, which would go on for ever; called in the event loop."""
+        self._is_closing = True
+        for task in self._streams:
+            task.cancel()
 
     def _too_much(self, path: str) -> str:
         if path == "/upload":

@@ -1,44 +1,38 @@
-"""Our own routes: uploads in, jobs and results out, each only to the session that they belong to.
+"""Our own routes: uploads in, jobs out, each only to the session that they belong to.
 
-In: requests that have passed the guard, with the session's key in a header. Out: JSON and files;
-errors are those of `separate.app.http.errors`.
+In: requests that have passed the guard, with the session's key in a header. Out: JSON and events;
+results are in `separate.app.http.downloads`, errors in `separate.app.http.errors`. The reference
+of the API is generated from what stands here.
 """
 
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.background import BackgroundTask
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from separate.app.config import ServeConfig
 from separate.app.http import uploads
+from separate.app.http.bodies import json_object, key_of, named_file
+from separate.app.http.downloads import add_files
 from separate.app.http.errors import failure
-from separate.app.http.guard import SESSION_HEADER
+from separate.app.http.events import event_stream
+from separate.app.http.schema import Health, JobView, LyricsHelp, SessionKey, UploadView
 from separate.app.jobs.lyrics import missing
 from separate.app.jobs.refusals import TooLarge
-from separate.app.jobs.remix import parse_gains, remix, write_zip
 from separate.app.jobs.service import Service
-from separate.errors import InputError
-from separate.settings import FORMATS
 
 STATIC = Path(__file__).parents[1] / "static"
 _STATIC_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_AUDIO_TYPES = {
-    ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".mp3": "audio/mpeg",
-    ".zip": "application/zip",
-}  # fmt: skip
-_PRIVATE = {"cache-control": "private, max-age=600"}
-
-
-def key_of(request: Request) -> str:
-    """Return the session's key, which the guard has checked."""
-    return request.headers[SESSION_HEADER]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"schema": {"type": "object", "properties": {"file": _BINARY["schema"]}}}
+_UPLOAD_BODY = {"application/octet-stream": _BINARY, "multipart/form-data": _FORM}
+_JOB_BODY = {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events `state`, data: JobView.", "content": {"text/event-stream": {}}}
+}
 
 
 def make_router(service: Service) -> APIRouter:
@@ -47,20 +41,22 @@ def make_router(service: Service) -> APIRouter:
     _add_general(router, service)
     _add_uploads(router, service)
     _add_jobs(router, service)
-    _add_files(router, service)
+    add_files(router, service)
     return router
 
 
 def _add_general(router: APIRouter, service: Service) -> None:
-    @router.get("/health")
+    @router.get("/health", tags=["server"], response_model=Health)
     def health() -> dict[str, Any]:
+        """Whether the server works. Needs no session and no login."""
         return service.health()
 
-    @router.post("/session")
+    @router.post("/session", tags=["session"], response_model=SessionKey)
     def session(request: Request) -> dict[str, str]:
+        """Begin a session: all that follows needs its key, in a header or as the cookie."""
         return {"session": key_of(request)}
 
-    @router.get("/separate-static/{name}")
+    @router.get("/separate-static/{name}", include_in_schema=False)
     def static(name: str) -> Response:
         path = STATIC / name
         kind = _STATIC_TYPES.get(path.suffix)
@@ -68,31 +64,41 @@ def _add_general(router: APIRouter, service: Service) -> None:
             return failure(404, "not_found", "there is no such page")
         return FileResponse(path, media_type=kind, headers={"cache-control": "no-cache"})
 
-    @router.get("/lyrics")
+    @router.get("/lyrics", tags=["server"], response_model=LyricsHelp)
     def lyrics() -> dict[str, Any]:
+        """What this server lacks to write down lyrics; empty where it can."""
         return {"missing": missing()}
-
-    @router.get("/jobs")
-    def jobs(request: Request) -> list[dict[str, Any]]:
-        return service.views(key_of(request))
 
 
 def _add_uploads(router: APIRouter, service: Service) -> None:
-    @router.post("/upload")
-    async def upload(request: Request, name: str = "recording") -> Response:
+    @router.post(
+        "/upload",
+        tags=["uploads"],
+        responses={200: {"model": UploadView}},
+        openapi_extra={"requestBody": {"content": _UPLOAD_BODY, "required": True}},
+    )
+    async def upload(request: Request, name: str | None = None) -> Response:
+        """Upload a sound or video file: its bytes as the body, or a form with one file."""
         key, config, store = key_of(request), service.config, service.store
+        shown, chunks = await named_file(request, name)
         if int(request.headers.get("content-length", "0")) > config.max_upload_bytes:
-            shown = uploads.shown_name(name)
-            raise TooLarge(uploads.too_large(shown, config))
+            raise TooLarge(uploads.too_large(uploads.shown_name(shown), config))
         try:
-            kept = await uploads.receive(store, config, key, name, request.stream())
+            kept = await uploads.receive(store, config, key, shown, chunks)
             await run_in_threadpool(uploads.check, store, config, key, kept)
         except ClientDisconnect:
             return failure(400, "broken_off", "the upload broke off; send it again")
         return JSONResponse(upload_view(kept))
 
-    @router.post("/examples")
+    @router.delete("/upload/{upload}", tags=["uploads"], status_code=204)
+    def delete(request: Request, upload: str) -> Response:
+        """Delete an upload. Results made of it stay."""
+        service.delete_upload(key_of(request), upload)
+        return Response(status_code=204)
+
+    @router.post("/examples", tags=["uploads"], responses={200: {"model": UploadView}})
     def example(request: Request) -> Response:
+        """Put the bundled example into the session, as if it had been uploaded."""
         from separate import example_path
 
         key, path = key_of(request), example_path()
@@ -119,103 +125,41 @@ def upload_view(kept: uploads.Upload) -> dict[str, Any]:
 
 
 def _add_jobs(router: APIRouter, service: Service) -> None:
-    kinds: dict[str, Callable[..., Any]] = {
-        "separate": service.separate, "find": service.find, "lyrics": service.lyrics,
-    }  # fmt: skip
+    @router.get("/jobs", tags=["jobs"], responses={200: {"model": list[JobView]}})
+    def jobs(request: Request) -> Response:
+        """All jobs of the session, without their results."""
+        return JSONResponse(service.views(key_of(request)))
 
-    @router.post("/jobs")
-    async def submit(request: Request) -> Response:
-        asked = await _json(request)
-        start = kinds.get(str(asked.get("kind", "")))
-        if start is None:
-            raise InputError(f"kind: take one of {', '.join(kinds)}")
-        job = await run_in_threadpool(start, key_of(request), asked)
-        return JSONResponse(service.view(key_of(request), job.id))
+    @router.post(
+        "/jobs",
+        tags=["jobs"],
+        responses={200: {"model": JobView}},
+        openapi_extra={"requestBody": {"content": _JOB_BODY, "required": True}},
+    )
+    async def submit(
+        request: Request, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> Response:
+        """Start a job. Sent again with the same Idempotency-Key, it starts nothing anew."""
+        key, asked = key_of(request), await json_object(request)
+        job = await run_in_threadpool(service.start, key, asked, idempotency_key)
+        return JSONResponse(service.view(key, job.id))
 
-    @router.get("/jobs/{job}")
-    def one(request: Request, job: str) -> dict[str, Any]:
-        return service.view(key_of(request), job)
+    @router.get("/jobs/{job}", tags=["jobs"], responses={200: {"model": JobView}})
+    def one(request: Request, job: str) -> Response:
+        """How a job stands, and its result once it is done."""
+        return JSONResponse(service.view(key_of(request), job))
 
-    @router.post("/jobs/{job}/cancel")
-    def cancel(request: Request, job: str) -> dict[str, Any]:
-        service.cancel(key_of(request), job)
-        return service.view(key_of(request), job)
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    try:
-        content = await request.json()
-    except (ValueError, ClientDisconnect) as error:
-        raise InputError("the request must be a JSON object") from error
-    if not isinstance(content, dict):
-        raise InputError("the request must be a JSON object")
-    return content
-
-
-def _add_files(router: APIRouter, service: Service) -> None:
-    @router.get("/results/{job}/stem/{number}")
-    def stem(request: Request, job: str, number: str) -> Response:
-        path, name = service.stem(key_of(request), job, number)
-        return _download(path, name)
-
-    @router.get("/results/{job}/play/{part}")
-    def play(request: Request, job: str, part: str) -> Response:
-        path = service.drawn(key_of(request), job, part, "play")
-        return FileResponse(path, media_type="application/octet-stream", headers=_PRIVATE)
-
-    @router.get("/results/{job}/picture/{part}")
-    def picture(request: Request, job: str, part: str) -> Response:
-        path = service.drawn(key_of(request), job, part, "picture")
-        return FileResponse(path, media_type="image/png", headers=_PRIVATE)
-
-    @router.get("/results/{job}/remix")
-    def remixed(request: Request, job: str, gains: str, format: str = "wav") -> Response:
-        stems = service.stem_paths(key_of(request), job)
-        if format not in FORMATS:
-            raise InputError(f"format: take one of {', '.join(FORMATS)}")
-        levels = parse_gains(gains, len(stems))
-        found = service.done(key_of(request), job)
-        target = _temporary(found.folder, f".{format}")
-        remix([path for _, path in stems], levels, target, format)
-        return _download(target, f"{found.result['track']} - remix.{format}", is_ours=True)
-
-    @router.post("/results/{job}/lyrics/{format}")
-    async def lyrics(request: Request, job: str, format: str) -> Response:
-        asked = await _json(request)
-        text, name = service.lyrics_file(key_of(request), job, asked.get("lines"), format)
-        headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-        return Response(text, media_type="text/plain; charset=utf-8", headers=headers)
-
-    @router.get("/results/zip")
-    def zipped(request: Request, jobs: str) -> Response:
+    @router.get("/jobs/{job}/events", tags=["jobs"], responses=_EVENTS, response_class=Response)
+    async def events(request: Request, job: str) -> Response:
+        """Server-sent events whenever the job changes, until it is over."""
         key = key_of(request)
-        files: list[tuple[str, Path]] = []
-        taken: set[str] = set()
-        found = [service.done(key, word) for word in jobs.split(",")]
-        for job in found:
-            track, number = str(job.result.get("track", "results")), 1
-            while track in taken:
-                number += 1
-                track = f"{job.result['track']} ({number})"
-            taken.add(track)
-            files += [(f"{track}/{p.name}", p) for _, p in service.stem_paths(key, job.id)]
-        if not files:
-            raise InputError("there are no files to put into a zip")
-        target = _temporary(found[0].folder, ".zip")
-        write_zip(files, target)
-        name = f"{found[0].result['track']}.zip" if len(found) == 1 else "separated.zip"
-        return _download(target, name, is_ours=True)
+        service.view(key, job)  # there is one, or the answer says so
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        stream = event_stream(service, key, job)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
-
-def _temporary(folder: Path, ending: str) -> Path:
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=ending, delete=False) as file:
-        return Path(file.name)
-
-
-def _download(path: Path, name: str, *, is_ours: bool = False) -> Response:
-    """Send a file to be saved; one that was made for this answer is deleted afterwards."""
-    task = BackgroundTask(path.unlink, missing_ok=True) if is_ours else None
-    disposition = f"attachment; filename*=UTF-8''{quote(name)}"
-    kind = _AUDIO_TYPES.get(path.suffix, "application/octet-stream")
-    headers = {"cache-control": "private, no-store", "content-disposition": disposition}
-    return FileResponse(path, media_type=kind, headers=headers, background=task)
+    @router.post("/jobs/{job}/cancel", tags=["jobs"], responses={200: {"model": JobView}})
+    def cancel(request: Request, job: str) -> Response:
+        """Stop a job that waits or runs."""
+        service.cancel(key_of(request), job)
+        return JSONResponse(service.view(key_of(request), job))

@@ -1,7 +1,9 @@
 """From options to a running server; comes in: a `ServeConfig`; goes out: an ASGI application."""
 
+import ipaddress
 import logging
 import os
+import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -27,12 +29,16 @@ def make_app(service: Any) -> Any:
 
     from separate.app.http.errors import add_handlers
     from separate.app.http.guard import Guard
+    from separate.app.http.metrics import add_metrics
+    from separate.app.http.reference import add_reference
     from separate.app.http.routes import make_router
     from separate.app.page import head, make_page, theme
 
     own = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     own.include_router(make_router(service))
     add_handlers(own, service.store.root)
+    add_metrics(own, service)
+    add_reference(own, service.config.root_path)
 
     page = make_page(service)
     page.queue(max_size=None, default_concurrency_limit=None)
@@ -41,7 +47,7 @@ def make_app(service: Any) -> Any:
         page,
         path="/",
         root_path=service.config.root_path or None,
-        footer_links=["api"],
+        footer_links=[],  # the snippets of Gradio's API page know no sessions; ours is /reference
         run_history=False,
         ssr_mode=False,
         enable_monitoring=False,
@@ -76,16 +82,31 @@ def run_server(config: ServeConfig) -> None:
         app = make_app(service)
         _start_sweeping(service)
         _say_where(config, listener.getsockname()[1])
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app, log_level="warning", timeout_graceful_shutdown=2, server_header=False
-            )
+        options = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=2, server_header=False
         )
+        server = _server(options, service)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
     finally:
         service.close()
         listener.close()
+
+
+def _server(options: Any, service: Any) -> Any:
+    """Return a server that ends streams of events when it is told to stop."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            service.closing.set()
+            super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            options.app.close()
+            await super().shutdown(sockets)
+
+    return Server(options)
 
 
 def _bind(config: ServeConfig) -> Any:
@@ -121,6 +142,38 @@ def _start_sweeping(service: Any) -> None:
 
 
 def _say_where(config: ServeConfig, port: int) -> None:
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host
-    host = f"[{host}]" if ":" in host else host
-    print(f"http://{host}:{port}{config.root_path}/", flush=True)
+    """Print the address, for all of a network also the one that others use, and warn."""
+    is_open = config.host in ("0.0.0.0", "::")
+    hosts = ["::1" if config.host == "::" else "127.0.0.1"] if is_open else [config.host]
+    if is_open and (near := _address_in_network(config.host)) not in (None, *hosts):
+        hosts.append(str(near))
+    for host in hosts:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{port}{config.root_path}/", flush=True)
+    if not config.accounts and not _is_loopback(config.host):
+        print(
+            "warning: whoever reaches this address can use the server; --auth asks for a login",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _address_in_network(host: str) -> str | None:
+    """Return this machine's address in its network; nothing is sent to find it."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    elsewhere = "2001:db8::1" if ":" in host else "192.0.2.1"  # documentation's: nobody's
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))
+            return str(probe.getsockname()[0])
+    except OSError:  # there is no network
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -15,12 +15,20 @@ class Order:
     max_seconds: float  # what lies behind is not read
     settings: Settings
 
+    def needs(self, path: Path) -> bool:
+        """Whether the computation reads a file."""
+        return path == self.source
+
 
 @dataclass(frozen=True)
 class SeparateOrder(Order):
     """Take sources out."""
 
     request: Request  # its examples are uploads too
+
+    def needs(self, path: Path) -> bool:
+        """Whether the computation reads a file."""
+        return path == self.source or path in (*self.request.like, *self.request.unlike)
 
 
 @dataclass(frozen=True)

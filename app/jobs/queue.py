@@ -35,12 +35,15 @@ class QueuedJob:
     result: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)  # what the visitor wanted, to show
     stop: threading.Event = field(default_factory=threading.Event)
+    asked_at: float = 0.0
     started: float = 0.0
     used: float = 0.0
+    bytes: int = 0  # of its files, once it is over
 
     def __post_init__(self) -> None:
         """Begin to count."""
         self.used = self.used or self.clock()
+        self.asked_at = self.used
 
     @property
     def is_over(self) -> bool:
@@ -50,6 +53,7 @@ class QueuedJob:
     def finish(self, state: str, message: str = "", result: dict[str, Any] | None = None) -> None:
         """Set how it ended."""
         self.message, self.result, self.used = message, result or {}, self.clock()
+        self.bytes = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         self.part = 1.0 if state == "done" else self.part
         self.state = state  # last: readers look at it first
 
@@ -69,6 +73,7 @@ class JobQueue:
         self._running: list[QueuedJob] = []
         self._changed = threading.Condition()
         self._closed = False
+        self.on_over: Callable[[QueuedJob], object] = lambda job: None  # called when a job is over
 
     def add(self, job: QueuedJob) -> None:
         """Put a job at the end of its session's line."""
@@ -97,6 +102,7 @@ class JobQueue:
         """Say that a taken job is over."""
         with self._changed:
             self._running.remove(job)
+        self.on_over(job)
 
     def cancel(self, job: QueuedJob) -> None:
         """Take a job that waits out of the line; tell one that runs to stop."""
@@ -108,6 +114,7 @@ class JobQueue:
                 if not line:
                     del self._waiting[job.session]
                 job.finish("cancelled")
+                self.on_over(job)
 
     def places(self) -> dict[str, int]:
         """Return the place of each job that waits, from 1, by name."""

@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from separate.errors import InputError
 
 LOUDEST = 4.0  # times as loud as it was (12 dB)
 _BLOCK_SAMPLES = 262_144
+_BLOCK_BYTES = 1_048_576
 
 
 def parse_gains(text: str, count: int) -> list[float]:
@@ -68,14 +70,38 @@ def _sums(sounding: Sequence[tuple[Path, float]]) -> Iterator[np.ndarray]:
         )
 
 
-def write_zip(files: Sequence[tuple[str, Path]], target: Path) -> Path:
-    """Write files into a zip without compression, which gains little on audio.
+def zip_blocks(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
+    """Yield a zip as it is made: it takes no room. Audio gains little by compression.
 
     Args:
         files: Name in the zip, and path.
-        target: The zip.
     """
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+    sink = _Sink()
+    with zipfile.ZipFile(cast(IO[bytes], sink), "w") as archive:
         for name, path in files:
-            archive.write(path, name)
-    return target
+            entry = zipfile.ZipInfo.from_file(path, name)
+            with path.open("rb") as source, archive.open(entry, "w") as target:
+                while block := source.read(_BLOCK_BYTES):
+                    target.write(block)
+                    yield sink.taken()
+    yield sink.taken()
+
+
+class _Sink:
+    """A file that is written only: what was written is taken out in between."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep bytes."""
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing behind."""
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)

@@ -4,6 +4,9 @@ In: a session's key and plain values from outside. Out: jobs, views of them, and
 that comes from outside is checked here; files are found by the names of jobs and uploads alone.
 """
 
+import json
+import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,21 @@ from separate.app.config import MOST_EXAMPLES, MOST_QUERIES, ServeConfig, settin
 from separate.app.jobs.lyrics import missing, render
 from separate.app.jobs.orders import FindOrder, LyricsOrder, Order, SeparateOrder
 from separate.app.jobs.queue import JobQueue, QueuedJob, view
-from separate.app.jobs.store import Store
+from separate.app.jobs.refusals import InUse
+from separate.app.jobs.store import Limits, Store
 from separate.app.jobs.workers import Workers
 from separate.batch.separation import make_job
 from separate.errors import InputError, QueryError, WeightsError
 from separate.queries.vocabulary import suggestions
 from separate.settings import Request
+
+_LONGEST_TOKEN = 200
+
+
+def _limits(config: ServeConfig) -> Limits:
+    """Return what a session, an address (twice as much) and all together may have."""
+    space = config.max_files_gb * 1e9
+    return Limits(config.max_jobs, 2 * config.max_jobs, 10 * config.max_jobs, space / 4, space)
 
 
 class Service:
@@ -26,17 +38,47 @@ class Service:
     def __init__(self, config: ServeConfig, *, workers: bool = True) -> None:
         """Make room and, unless told otherwise, start the worker processes."""
         self.config = config
-        self.store = Store(config.keep_minutes * 60, config.folder)
+        self.store = Store(config.keep_minutes * 60, config.folder, limits=_limits(config))
+        self.closing = threading.Event()  # set when the server begins to stop
         self.queue = JobQueue()
         self.workers = Workers(self.queue, config.settings, config.concurrency)
         self.suggestions = suggestions()
+        self._once = threading.Lock()
         if workers:
             self.workers.start()
 
     def close(self) -> None:
         """Stop all work and delete all files."""
+        self.closing.set()
         self.workers.close()
         self.store.close()
+
+    def start(self, key: str, asked: Mapping[str, Any], token: str | None = None) -> QueuedJob:
+        """Queue what is asked for.
+
+        Args:
+            key: Of the session.
+            asked: kind, and what that kind takes.
+            token: An idempotency key: with the same one, the same request starts nothing anew.
+
+        Raises:
+            SeparateError: Something asked for is missing, too much or wrong.
+        """
+        kinds = {"separate": self.separate, "find": self.find, "lyrics": self.lyrics}
+        kind = kinds.get(str(asked.get("kind", "")))
+        if kind is None:
+            raise InputError(f"kind: take one of {', '.join(kinds)}")
+        if token is None:
+            return kind(key, asked)
+        if not token or len(token) > _LONGEST_TOKEN:
+            raise InputError(f"idempotency key: give 1 to {_LONGEST_TOKEN} characters")
+        what = json.dumps(asked, sort_keys=True)
+        with self._once:
+            job = self.store.repeated(key, token, what)
+            if job is None:
+                job = kind(key, asked)
+                self.store.remember(key, token, what, job)
+            return job
 
     def separate(self, key: str, asked: Mapping[str, Any]) -> QueuedJob:
         """Queue a separation.
@@ -110,9 +152,26 @@ class Service:
         self, key: str, kind: str, title: str, order: Order, job_id: str, asked: dict[str, Any]
     ) -> QueuedJob:
         job = QueuedJob(job_id, key, kind, title, order, order.folder, asked=asked)
-        self.store.add_job(key, job)
+        try:
+            self.store.check_space(key)
+            self.store.add_job(key, job)
+        except BaseException:
+            shutil.rmtree(order.folder, ignore_errors=True)
+            raise
         self.queue.add(job)
         return job
+
+    def delete_upload(self, key: str, word: object) -> None:
+        """Delete an upload.
+
+        Raises:
+            InUse: A job still needs it.
+            InputError: It is not here.
+        """
+        upload = self.store.upload(key, word)
+        if any(not job.is_over and job.order.needs(upload.path) for job in self.store.jobs(key)):
+            raise InUse("a job still needs this file; cancel it first, or wait until it is done")
+        self.store.drop_upload(key, upload)
 
     def cancel(self, key: str, word: object) -> QueuedJob:
         """Stop a job of the session."""

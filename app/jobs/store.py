@@ -7,21 +7,34 @@ other random words, which never leave the server.
 
 import hashlib
 import hmac
+import math
 import secrets
 import shutil
 import tempfile
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from separate.app.jobs.queue import QueuedJob
-from separate.app.jobs.refusals import NotHere, TooMany
+from separate.app.jobs.refusals import InUse, NotHere, TooMany
 
 _KEY_BYTES = 24
 MOST_UPLOADS = 200  # of a session at a time
-MOST_WAITING = 100  # jobs of a session at a time
+_MOST_STRANGERS = 10_000  # sessions without files whose address is remembered
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may have here at a time."""
+
+    jobs: int = 50  # waiting or running, of a session
+    jobs_near: int = 100  # of all sessions of an address
+    jobs_all: int = 500
+    bytes_near: float = math.inf  # of all files of an address
+    bytes_all: float = math.inf
 
 
 @dataclass
@@ -46,6 +59,20 @@ class Session:
     folder: Path
     uploads: dict[str, Upload] = field(default_factory=dict)
     jobs: dict[str, QueuedJob] = field(default_factory=dict)
+    arriving: dict[str, Upload] = field(default_factory=dict)  # not yet whole, or not yet checked
+    address: str = ""  # where its last request came from
+    repeats: dict[str, tuple[str, str]] = field(default_factory=dict)  # key: (what, job)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        uploads = sum(u.bytes for u in [*self.uploads.values(), *self.arriving.values()])
+        return uploads + sum(job.bytes for job in self.jobs.values())
+
+    @property
+    def open_jobs(self) -> int:
+        """How many wait or run."""
+        return sum(not job.is_over for job in self.jobs.values())
 
 
 class Store:
@@ -56,6 +83,7 @@ class Store:
         keep_seconds: float,
         parent: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        limits: Limits = Limits(),
     ) -> None:
         """Make a private root folder, empty.
 
@@ -63,11 +91,13 @@ class Store:
             keep_seconds: Files are deleted so long after their last use.
             parent: Where the root is made; None: the system's temporary folder.
             clock: Tells seconds.
+            limits: Of a session, of an address, and of all.
         """
         if parent is not None:
             parent.mkdir(parents=True, exist_ok=True)
         self.root = Path(tempfile.mkdtemp(prefix="separate-app-", dir=parent))
-        self._keep_seconds, self._clock = keep_seconds, clock
+        self._keep_seconds, self._clock, self._limits = keep_seconds, clock, limits
+        self._addresses: OrderedDict[str, str] = OrderedDict()  # of sessions without files
         self._secret = secrets.token_bytes(32)
         self._sessions: dict[str, Session] = {}
         self._lock = threading.RLock()
@@ -94,8 +124,35 @@ class Store:
             if key not in self._sessions:
                 folder = self.root / secrets.token_hex(16)
                 folder.mkdir(mode=0o700)
-                self._sessions[key] = Session(key, folder)
+                self._sessions[key] = Session(key, folder, address=self._addresses.pop(key, ""))
             return self._sessions[key]
+
+    def visit(self, key: str, address: str) -> None:
+        """Remember where a session's requests come from; limits count by that too."""
+        with self._lock:
+            if key in self._sessions:
+                self._sessions[key].address = address
+                return
+            self._addresses[key] = address
+            self._addresses.move_to_end(key)
+            if len(self._addresses) > _MOST_STRANGERS:
+                self._addresses.popitem(last=False)
+
+    def check_space(self, key: str) -> None:
+        """Raise `TooMany` where the address of a session, or all, have too many bytes here."""
+        with self._lock:
+            address = self.session(key).address
+            near = sum(s.bytes for s in self._sessions.values() if s.address == address)
+            if near >= self._limits.bytes_near:
+                limit = f"{self._limits.bytes_near / 1e9:g} GB"
+                raise TooMany(f"your files take up {limit}, the most here; delete some first")
+            if sum(s.bytes for s in self._sessions.values()) >= self._limits.bytes_all:
+                raise TooMany("the server has no room left; try again later", 300)
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many sessions have files here, and the bytes of all."""
+        with self._lock:
+            return len(self._sessions), sum(s.bytes for s in self._sessions.values())
 
     def new_upload(self, key: str, name: str, file_name: str) -> Upload:
         """Make room for a file; it counts once `keep_upload` is called.
@@ -108,22 +165,28 @@ class Store:
         Raises:
             InputError: The session has too many.
         """
-        session = self.session(key)
-        if len(session.uploads) >= MOST_UPLOADS:
-            raise TooMany(f"{MOST_UPLOADS} files are here already; delete some first")
-        word = secrets.token_urlsafe(16)
-        folder = session.folder / secrets.token_hex(16)
-        folder.mkdir(mode=0o700)
-        return Upload(word, name, folder / file_name, 0, used=self._clock())
+        with self._lock:
+            session = self.session(key)
+            if len(session.uploads) + len(session.arriving) >= MOST_UPLOADS:
+                raise TooMany(f"{MOST_UPLOADS} files are here already; delete some first")
+            self.check_space(key)
+            word = secrets.token_urlsafe(16)
+            folder = session.folder / secrets.token_hex(16)
+            folder.mkdir(mode=0o700)
+            upload = Upload(word, name, folder / file_name, 0, used=self._clock())
+            session.arriving[word] = upload
+            return upload
 
     def keep_upload(self, key: str, upload: Upload) -> None:
         """Take a complete file in."""
         with self._lock:
+            self.session(key).arriving.pop(upload.id, None)
             self.session(key).uploads[upload.id] = upload
 
     def drop_upload(self, key: str, upload: Upload) -> None:
         """Delete a file."""
         with self._lock:
+            self.session(key).arriving.pop(upload.id, None)
             self.session(key).uploads.pop(upload.id, None)
         shutil.rmtree(upload.path.parent, ignore_errors=True)
 
@@ -153,10 +216,21 @@ class Store:
             InputError: Too many of it are waiting.
         """
         with self._lock:
-            jobs = self.session(key).jobs
-            if sum(not other.is_over for other in jobs.values()) >= MOST_WAITING:
-                raise TooMany(f"{MOST_WAITING} files are waiting already; try again later")
-            jobs[job.id] = job
+            session, limits = self.session(key), self._limits
+            if session.open_jobs >= limits.jobs:
+                raise TooMany(
+                    f"{limits.jobs} of your jobs wait or run already, the most at a time;"
+                    " cancel one, or wait until one is done"
+                )
+            near = [s for s in self._sessions.values() if s.address == session.address]
+            if sum(s.open_jobs for s in near) >= limits.jobs_near:
+                raise TooMany(
+                    f"{limits.jobs_near} jobs of your network address wait or run already, the"
+                    " most at a time; wait until one is done"
+                )
+            if sum(s.open_jobs for s in self._sessions.values()) >= limits.jobs_all:
+                raise TooMany(f"{limits.jobs_all} jobs wait here already; try again later", 300)
+            session.jobs[job.id] = job
 
     def job(self, key: str, word: object) -> QueuedJob:
         """Return a session's job.
@@ -171,6 +245,31 @@ class Store:
             job.used = self._clock()
             return job
 
+    def repeated(self, key: str, token: str, what: str) -> QueuedJob | None:
+        """Return the job that the same request made before, if it is still here.
+
+        Args:
+            key: Of the session.
+            token: The request's idempotency key.
+            what: It asks for.
+
+        Raises:
+            InUse: The key came with another request.
+        """
+        with self._lock:
+            session = self.session(key)
+            known, word = session.repeats.get(token, (what, ""))
+            if known != what:
+                raise InUse("this idempotency key came with another request; take a new one")
+            return session.jobs.get(word)
+
+    def remember(self, key: str, token: str, what: str, job: QueuedJob) -> None:
+        """Remember what a request with an idempotency key made."""
+        with self._lock:
+            session = self.session(key)
+            session.repeats[token] = (what, job.id)
+            session.repeats = {t: r for t, r in session.repeats.items() if r[1] in session.jobs}
+
     def jobs(self, key: str) -> list[QueuedJob]:
         """Return a session's jobs in the order they came; that is no use of their files."""
         with self._lock:
@@ -184,7 +283,7 @@ class Store:
         with self._lock:
             for key, session in list(self._sessions.items()):
                 busy = [job for job in session.jobs.values() if not job.is_over]
-                if busy:
+                if busy or session.arriving:
                     continue
                 for upload in [u for u in session.uploads.values() if u.used < oldest]:
                     del session.uploads[upload.id]

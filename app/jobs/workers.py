@@ -19,6 +19,7 @@ from separate.app.jobs.refusals import without_options
 from separate.settings import Settings
 
 _POLL_SECONDS = 0.1
+_LAST_SECONDS = 5.0  # for a thread to see that its process ended
 _GRACE_SECONDS = 0.7  # between the word and the deed
 _LOST = "the computation was ended by the system (out of memory?); try a shorter recording"
 _log = logging.getLogger(__name__)
@@ -33,9 +34,18 @@ class Child:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._stop: Event | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, where it runs."""
+        process = self._process
+        return None if process is None else process.pid
 
     def start(self) -> None:
         """Start the process; it loads the model by itself."""
+        if self._closed:
+            return
         ours, theirs = self._context.Pipe()
         self._stop = self._context.Event()
         self._process = self._context.Process(
@@ -50,19 +60,22 @@ class Child:
         if self._process is None or not self._process.is_alive():
             self.end()
             self.start()
-        assert self._pipe is not None and self._stop is not None
-        self._stop.clear()
+        process, pipe, stop = self._process, self._pipe, self._stop
+        if process is None or pipe is None or stop is None:  # the server closes
+            job.finish("cancelled")
+            return
+        stop.clear()
         deadline: float | None = None
         try:
-            self._pipe.send(job.order)
+            pipe.send(job.order)
             while True:
-                if self._pipe.poll(_POLL_SECONDS):
-                    if _finish(job, self._pipe.recv()):
+                if pipe.poll(_POLL_SECONDS):
+                    if _finish(job, pipe.recv()):
                         return
-                elif self._process is not None and not self._process.is_alive():
+                elif self._closed or not process.is_alive():
                     raise EOFError
                 if job.stop.is_set():
-                    self._stop.set()
+                    stop.set()
                     deadline = deadline or time.monotonic() + _GRACE_SECONDS
                 if deadline is not None and time.monotonic() > deadline:
                     self.end()
@@ -71,6 +84,9 @@ class Child:
                     return
         except (EOFError, OSError):
             self.end()
+            if self._closed:
+                job.finish("cancelled")
+                return
             _log.warning("a worker process died")
             job.finish("cancelled" if job.stop.is_set() else "failed", _LOST)
 
@@ -83,6 +99,12 @@ class Child:
             process.join()
         if pipe is not None:
             pipe.close()
+
+    def close(self) -> None:
+        """End the process for good; a job of it is cancelled, which is no failure."""
+        self._closed = True
+        if self._process is not None:
+            self._process.kill()
 
 
 def without_paths(message: str, job: QueuedJob) -> str:
@@ -135,6 +157,10 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
+    def pids(self) -> list[int]:
+        """Return the numbers of the processes that run."""
+        return [pid for child in self._children if (pid := child.pid) is not None]
+
     def _mind(self, child: Child) -> None:
         while (job := self._queue.take()) is not None:
             try:
@@ -148,5 +174,10 @@ class Workers:
     def close(self) -> None:
         """Stop everything."""
         self._queue.close()
+        for child in self._children:
+            child.close()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_LAST_SECONDS)
         for child in self._children:
             child.end()

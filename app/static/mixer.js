@@ -34,7 +34,7 @@ export class Mixer {
       el("div", { class: "switch", role: "radiogroup", "aria-label": "What you hear" }, choice("Your mix", false), choice("Original", true)));
   }
   notes(result) {
-    const lines = result.warnings.map((line) => line.split("; --")[0].split(";--")[0]).filter((line) => !line.includes("was not found"));
+    const lines = result.warnings.map((line) => line.split("; clip_mode")[0]).filter((line) => !line.includes("was not found"));
     return lines.length ? el("p", { class: "hint warning", text: lines.join(". ") }) : null;
   }
   track(stem, index, isRest) {

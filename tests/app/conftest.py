@@ -32,12 +32,15 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Start servers with options; all end with the tests."""
     running: list[Running] = []
 
-    def start(*options: str, environment: dict[str, str] | None = None) -> Running:
+    def start(
+        *options: str, environment: dict[str, str] | None = None, stderr: Any = None
+    ) -> Running:
         folder = tmp_path_factory.mktemp("server")
         command = [*COMMAND, "app", "--port", "0", "--threads", "1", "--temporary", str(folder)]
         process = subprocess.Popen(
             [*command, *options],
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             cwd=folder,  # not where the four folders lie bare
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},

@@ -15,7 +15,7 @@ from separate.app.http.uploads import file_name, shown_name
 from separate.app.jobs.media import prepare
 from separate.app.jobs.orders import FindOrder
 from separate.app.jobs.queue import JobQueue, QueuedJob, view
-from separate.app.jobs.remix import parse_gains, remix, write_zip
+from separate.app.jobs.remix import parse_gains, remix, zip_blocks
 from separate.app.jobs.store import Store
 from separate.errors import Cancelled, InputError, SettingsError
 from separate.settings import Settings
@@ -143,6 +143,18 @@ def test_files_go_when_nobody_used_them_for_long(tmp_path):
     assert not list(store.root.iterdir())
     with pytest.raises(InputError, match="upload it again"):
         store.upload(key, upload.id)
+
+
+def test_a_file_that_still_arrives_is_not_swept(tmp_path):
+    clock = Clock()
+    store = Store(60, tmp_path, clock)
+    key = store.new_key()
+    upload = store.new_upload(key, "a.wav", "a.wav")
+    clock.now += 1000  # a slow line
+    assert store.sweep() == 0 and upload.path.parent.exists()
+    store.drop_upload(key, upload)  # it broke off
+    store.sweep()
+    assert not list(store.root.iterdir())
 
 
 # The queue
@@ -274,7 +286,7 @@ def test_a_zip_holds_the_files_as_they_are(tmp_path):
     import zipfile
 
     (tmp_path / "a").write_bytes(b"12")
-    write_zip([("song/a.wav", tmp_path / "a")], tmp_path / "z.zip")
+    (tmp_path / "z.zip").write_bytes(b"".join(zip_blocks([("song/a.wav", tmp_path / "a")])))
     with zipfile.ZipFile(tmp_path / "z.zip") as archive:
         assert archive.read("song/a.wav") == b"12"
 
