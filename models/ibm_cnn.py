@@ -41,6 +41,8 @@ class IbmCnnConfig:
     dilations: tuple[int, ...] = (1, 3, 9, 27)  # frames, of the convolutions over time
     dropout: float = 0.2  # of the dense layers
     threshold: float = 0.15  # theta
+    exponent: float = 0.6  # of the likelihoods that remain: a share of amplitude is above that of
+    # being the louder one; both numbers were chosen on held-out songs of the training singers
 
 
 class IbmCnn(nn.Module):
@@ -161,6 +163,12 @@ def ibm_loss(logits: Tensor, mask: Tensor, mixture: Tensor) -> Tensor:
     return (weight * entropy).sum() / weight.sum().clamp_min(_SILENCE)
 
 
-def pruned(likelihood: Tensor, threshold: float) -> Tensor:
-    """Set a likelihood below the threshold to zero: the mask that the paper puts on the mixture."""
-    return torch.where(likelihood < threshold, torch.zeros_like(likelihood), likelihood)
+def pruned(likelihood: Tensor, threshold: float, exponent: float = 1.0) -> Tensor:
+    """Return the mask that is put on the mixture: 0 below the threshold, as in the paper.
+
+    Args:
+        likelihood: Any shape.
+        threshold: Likelihoods below it give 0.
+        exponent: The others are raised to this power; the paper's is 1.
+    """
+    return torch.where(likelihood < threshold, torch.zeros_like(likelihood), likelihood**exponent)

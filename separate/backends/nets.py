@@ -216,7 +216,8 @@ class BinaryMaskModel(_StemMaskModel):
     def mask(self, magnitude: Tensor, wanted: Sequence[Any]) -> list[Mask]:
         """See `MaskModel`; the mean of both channels is masked."""
         likelihood = self.net(magnitude.mean(0)[None])
-        voice = pruned(likelihood, self.net.config.threshold)
+        config = self.net.config
+        voice = pruned(likelihood, config.threshold, config.exponent * self.mask_exponent)
         masks = [voice if stem == self.stems[0] else 1 - voice for stem in wanted]
         return [partial(_frames_of, mask) for mask in masks]
 

@@ -22,10 +22,11 @@ class VoiceMap:
     likelihood: Tensor
     sample_rate: int  # of the recording
     samples: int
+    exponent: float  # of the mask
 
     def voice(self, threshold: float) -> np.ndarray:
         """Return the voice `(1, samples)`: bins below the threshold are set to zero."""
-        masked = pruned(self.likelihood, threshold) * self.spectrum
+        masked = pruned(self.likelihood, threshold, self.exponent) * self.spectrum
         samples = -(-self.samples * SAMPLE_RATE // self.sample_rate)
         sound = istft(masked.T[None], samples, STFT).numpy()
         sound = resample(sound, SAMPLE_RATE, self.sample_rate)[:, : self.samples]
@@ -55,4 +56,5 @@ class VoiceFinder:
         waveform = torch.from_numpy(resample(mono, sample_rate, SAMPLE_RATE))
         spectrum = stft(waveform, STFT)[0].T
         likelihood = self.net(compute_magnitude(spectrum)[None])[0]
-        return VoiceMap(spectrum, likelihood, sample_rate, mono.shape[-1])
+        exponent = self.net.config.exponent
+        return VoiceMap(spectrum, likelihood, sample_rate, mono.shape[-1], exponent)

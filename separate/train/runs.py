@@ -34,7 +34,7 @@ _NAMED = 5  # names listed in a message
 _SUMMARIES = {
     "query-unet": "Query-conditioned U-Net: any query in words or by example.",
     "small-unet": "Small query-conditioned U-Net, trained from random weights.",
-    "ibm-cnn": "CNN trained on the ideal binary mask: the voice and all else, mono masks.",
+    "ibm-cnn": "CNN trained on the ideal binary mask: the voice and all else, mono masks to 8 kHz.",
 }
 
 

@@ -81,3 +81,5 @@ def test_what_is_unlikely_is_left_out() -> None:
     likelihood = torch.tensor([0.0, 0.14, 0.15, 0.9])
     torch.testing.assert_close(pruned(likelihood, 0.15), torch.tensor([0.0, 0.0, 0.15, 0.9]))
     torch.testing.assert_close(pruned(likelihood, 0.0), likelihood)
+    raised = torch.tensor([0.0, 0.0, 0.15**0.5, 0.9**0.5])
+    torch.testing.assert_close(pruned(likelihood, 0.15, 0.5), raised)

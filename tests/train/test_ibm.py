@@ -109,7 +109,7 @@ def test_thresholds(karaoke: Path, tmp_path: Path, write_pairs: Callable) -> Non
     net = IbmCnn(SMALL)
     with torch.no_grad():
         for parameter in net.last.parameters():
-            parameter.zero_()  # likelihoods of a half
+            parameter.zero_()  # likelihoods of a half everywhere
     registry.save(
         net, registry.Card("tiny", "ibm-cnn", "", registry.config_of(net), ""),
         tmp_path / "tiny.safetensors", precision="float32",
@@ -120,7 +120,7 @@ def test_thresholds(karaoke: Path, tmp_path: Path, write_pairs: Callable) -> Non
     )
     assert [row["threshold"] for row in result["rows"]] == [0.0, 1.0] and result["clips"] == 2
     assert [row["silent"] for row in result["rows"]] == [0, 2]  # nothing is as sure as that
-    assert result["rows"][0]["gnsdr"] == pytest.approx(0, abs=1e-3)  # half the mixture is no gain
+    assert result["rows"][0]["gnsdr"] == pytest.approx(0, abs=1e-3)  # a part of it is no gain
 
 
 def test_mir1k_is_cached_by_name(tmp_path: Path, write_pairs: Callable) -> None:

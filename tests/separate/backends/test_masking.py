@@ -315,18 +315,20 @@ def test_the_small_unets_masks_are_its_networks(channels: int, strength: float) 
     assert (found[0] - found[2]).abs().max() > 0.01
 
 
-def test_the_binary_mask_is_pruned_and_all_else_is_its_complement() -> None:
-    net = IbmCnn(IbmCnnConfig(channels=2, maps=1, hidden=2, threshold=0.4)).eval()
+@pytest.mark.parametrize("strength", [1.0, 2.0])
+def test_the_binary_mask_is_pruned_and_all_else_is_its_complement(strength: float) -> None:
+    config = IbmCnnConfig(channels=2, maps=1, hidden=2, threshold=0.4, exponent=0.5)
+    net = IbmCnn(config).eval()
     likelihood = torch.rand(1, 64, BINS, generator=torch.Generator().manual_seed(0))
     seen = []
     net.forward = lambda magnitude: seen.append(magnitude) or likelihood
-    model = wrap(net, card("ibm-cnn"), Settings()).source
+    model = wrap(net, card("ibm-cnn"), Settings(mask_exponent=strength)).source
     assert (model.sample_rate, model.hop_samples, model.stems[0]) == (16_000, 256, "vocals")
     wanted = [query.positive for query in model.prepare([Query("accompaniment"), Query("vocals")])]
     magnitude = torch.rand(2, 64, BINS)
     rest, voice = masks_of(model, wanted, magnitude)
     torch.testing.assert_close(seen[0], magnitude.mean(0)[None])
-    assert torch.equal(voice, likelihood * (likelihood >= 0.4))
+    torch.testing.assert_close(voice, likelihood ** (strength / 2) * (likelihood >= 0.4))
     torch.testing.assert_close(rest, 1 - voice)
 
 
