@@ -4,6 +4,7 @@ Whisper's flags keep their names, with underscores and with hyphens. Modules tha
 imported inside the functions.
 """
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,6 +37,7 @@ def _whisper(name: str, **more: Any) -> Any:
     return typer.Option(*names, rich_help_panel="Whisper", **more)
 
 
+_LATEST = 1e7  # seconds: after the end of every file
 _FORMATS = (
     "txt, lrc, elrc (words), srt, vtt, json, tsv, ass (karaoke), all; several with commas or"
     " repeated (default: txt,lrc,json)."
@@ -86,6 +88,43 @@ NoSpeech = Annotated[
     float, _whisper("no_speech_threshold", help="Above it a window counts as silent.")
 ]
 
+_CARRY = "True: the prompt stands before every window, not before the first alone."
+_CLIPS = "Transcribe only these: start,end,start,end... in seconds; the last end may be missing."
+_SILENCE = "Pass over silence longer than this where text is likely invented."
+_HIGHLIGHT = "True: underline each word in SRT and VTT while it is sung."
+_VERBOSE = "True: print each line as it is transcribed (with one job)."
+LengthPenalty = Annotated[
+    float | None, _whisper("length_penalty", help="Of the beam search, 0 to 1.")
+]
+SuppressTokens = Annotated[
+    str, _whisper("suppress_tokens", metavar="IDS", help="Tokens never taken; -1: most symbols.")
+]
+CarryPrompt = Annotated[str, _whisper("carry_initial_prompt", metavar="BOOL", help=_CARRY)]
+Clips = Annotated[str, _whisper("clip_timestamps", metavar="TIMES", help=_CLIPS)]
+SilenceThreshold = Annotated[
+    float | None,
+    _whisper("hallucination_silence_threshold", metavar="SECONDS", help=_SILENCE),
+]
+Prepend = Annotated[
+    str | None, _whisper("prepend_punctuations", help="Symbols that go with the next word.")
+]
+Append = Annotated[
+    str | None, _whisper("append_punctuations", help="Symbols that go with the word before.")
+]
+Fp16 = Annotated[str, _whisper("fp16", metavar="BOOL", help="Half precision on a GPU.")]
+Verbose = Annotated[str, _whisper("verbose", metavar="BOOL", help=_VERBOSE)]
+ModelDir = Annotated[
+    str | None, _whisper("model_dir", metavar="DIR", help="Look for Whisper's files there first.")
+]
+LineWidth = Annotated[
+    int | None, _whisper("max_line_width", help="Characters of a line in SRT and VTT.")
+]
+LineCount = Annotated[
+    int | None, _whisper("max_line_count", help="Lines of a subtitle, with --max_line_width.")
+]
+WordsPerLine = Annotated[int | None, _whisper("max_words_per_line", help="Words of a subtitle.")]
+Highlight = Annotated[str, _whisper("highlight_words", metavar="BOOL", help=_HIGHLIGHT)]
+
 _AUDIO = "Input of Whisper: mixture, vocals, blend, or auto (by Whisper's size)."
 _BLEND = "Level of the accompaniment beside the vocals in a blend."
 _SEGMENTATION = "rms-vad (by the level of the vocals), whisper (30 s windows), or auto (by size)."
@@ -128,6 +167,20 @@ def lyrics(
     compression_ratio_threshold: CompressionRatio = 2.4,
     logprob_threshold: LogProb = -1.0,
     no_speech_threshold: NoSpeech = 0.6,
+    length_penalty: LengthPenalty = None,
+    suppress_tokens: SuppressTokens = "-1",
+    carry_initial_prompt: CarryPrompt = "False",
+    clip_timestamps: Clips = "0",
+    hallucination_silence_threshold: SilenceThreshold = None,
+    prepend_punctuations: Prepend = None,
+    append_punctuations: Append = None,
+    max_line_width: LineWidth = None,
+    max_line_count: LineCount = None,
+    max_words_per_line: WordsPerLine = None,
+    highlight_words: Highlight = "False",
+    fp16: Fp16 = "True",
+    verbose: Verbose = "False",
+    model_dir: ModelDir = None,
     model: Model = "default",
     audio: Audio = "auto",
     blend_db: BlendDb = -12.0,
@@ -152,7 +205,12 @@ def lyrics(
     from separate.cli.batch import batch_options, device_of, seconds_of
     from separate.cli.screen import show_batch
     from separate.lyrics.batch import make_lyrics_job
-    from separate.lyrics.settings import GuardSettings, LyricsSettings, ShortFormSettings
+    from separate.lyrics.settings import (
+        GuardSettings,
+        LyricsSettings,
+        ShortFormSettings,
+        SubtitleSettings,
+    )
 
     given = batch_options(inputs, out, jobs, ray, gpus_per_worker, max_fetch_gb, resume, overwrite)
     settings = LyricsSettings(
@@ -176,6 +234,15 @@ def lyrics(
         compression_ratio_threshold=compression_ratio_threshold,
         logprob_threshold=logprob_threshold,
         no_speech_threshold=no_speech_threshold,
+        length_penalty=length_penalty,
+        suppress_tokens=suppress_tokens,
+        carry_initial_prompt=bool(_bool("--carry_initial_prompt", carry_initial_prompt)),
+        clips=_clips(clip_timestamps),
+        hallucination_silence_threshold=hallucination_silence_threshold,
+        prepend_punctuations=_or(prepend_punctuations, LyricsSettings.prepend_punctuations),
+        append_punctuations=_or(append_punctuations, LyricsSettings.append_punctuations),
+        fp16=bool(_bool("--fp16", fp16)),
+        model_dir=model_dir,
         device=device_of(device, gpus_per_worker),
         threads=threads,
         start=seconds_of("--start", start) or 0.0,
@@ -183,7 +250,15 @@ def lyrics(
         formats=_formats(output_format),
         short_form=ShortFormSettings(is_concatenated=concatenate),
         guards=GuardSettings(is_on=guards),
+        subtitles=SubtitleSettings(
+            max_line_width,
+            max_line_count,
+            max_words_per_line,
+            bool(_bool("--highlight_words", highlight_words)),
+        ),
     )
+    if _bool("--verbose", verbose):
+        _print_lines()
     job = make_lyrics_job(settings, given.folder, stems=stems, line_times=lines)
     remark = ""
     if whisper is None:
@@ -210,6 +285,39 @@ def _bool(flag: str, text: str | None) -> bool | None:
     if text.lower() not in known:
         raise SettingsError(f"{flag} {text!r}: give True or False")
     return known[text.lower()]
+
+
+def _or(given: str | None, default: str) -> str:
+    """Return what was given, also an empty text."""
+    return default if given is None else given
+
+
+def _clips(text: str) -> tuple[tuple[float, float], ...]:
+    """Read --clip_timestamps; "0", Whisper's default, is the whole file."""
+    from separate.errors import SettingsError
+
+    try:
+        times = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise SettingsError(
+            f"--clip_timestamps {text!r}: give start,end,start,end... in seconds"
+        ) from error
+    if times in ([], [0.0]):
+        return ()
+    ends = [*times[1::2], *([_LATEST] if len(times) % 2 else [])]
+    return tuple(zip(times[::2], ends, strict=True))
+
+
+def _print_lines() -> None:
+    """Print the lines that the transcription logs."""
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            typer.echo(self.format(record), err=True)
+
+    log = logging.getLogger("separate.lyrics")
+    log.addHandler(Printer())
+    log.setLevel(logging.INFO)
 
 
 def _formats(given: list[str] | None) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ class LyricsJob:
         ]
 
     def _whisper(self) -> Path:
-        return find_whisper(self.settings.whisper, self.settings.language)
+        settings = self.settings
+        return find_whisper(settings.whisper, settings.language, settings.model_dir)
 
     def line_times_of(self, track: Track) -> Path | None:
         """Return the line times of a track: the file, or the one of its name in the folder."""
@@ -117,7 +118,7 @@ def make_lyrics_job(
     check_language(settings.language)
     if line_times is not None and not line_times.exists():
         raise InputError(f"{line_times}: no such file; give line times as .json, .lrc or .srt")
-    whisper = find_whisper(settings.whisper, settings.language)
+    whisper = find_whisper(settings.whisper, settings.language, settings.model_dir)
     return LyricsJob(replace(settings, whisper=str(whisper)), folder, stems, line_times)
 
 
@@ -160,7 +161,7 @@ def transcribe_item(
     note = lyrics.note()
     return replace(
         item.draft,
-        outputs=write_lyrics(lyrics, folder, item.places, guard),
+        outputs=write_lyrics(lyrics, folder, item.places, guard, job.settings.subtitles),
         presence={} if lyrics.presence is None else {"vocals": round(lyrics.presence, 4)},
         warnings=[note] if note else [],
         duration=lyrics.duration,

@@ -4,6 +4,7 @@ In: a file or an array and `LyricsSettings`. Out: `Lyrics`. A `Transcriber` hold
 and serves any number of recordings.
 """
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from separate.separator import Separator
 
 Progress = Callable[[float], None]  # part done, 0..1
+_log = logging.getLogger(__name__)
 _LANGUAGE_PIECES = 3  # loudest segments that tell the language
 _SEPARATION_PART = 0.3  # of the progress
 
@@ -71,7 +73,8 @@ class Transcriber:
 
             torch.set_num_threads(self.settings.threads)
         self.recogniser = recogniser or Recogniser(
-            find_whisper(self.settings.whisper, self.settings.language), self.settings
+            find_whisper(self.settings.whisper, self.settings.language, self.settings.model_dir),
+            self.settings,
         )
         self.settings = self.recogniser.settled(self.settings)
         self._separator = separator
@@ -185,6 +188,7 @@ class Transcriber:
         """Let Whisper transcribe all segments, without guards."""
         began = time.perf_counter()
         spans, left_out = segments_of(prepared, line_spans, self.settings)
+        spans = _within(spans, self.settings.clips, prepared.offset)
         audio = self._audio(prepared)
         segmentation = self._segmentation(line_spans)
         if not spans:
@@ -197,6 +201,9 @@ class Transcriber:
             samples = prepared.signals.read(audio, span.start, span.end, self.settings.blend_db)
             before = _text_before(lines, index, self.settings)
             found = self.recogniser.transcribe(samples, self.settings, language, span.start, before)
+            for line in found:
+                times = (_clock(time + prepared.offset) for time in (line.start, line.end))
+                _log.info("[%s --> %s] %s", *times, line.text)
             lines += [replace(line, segment=index) for line in found]
             done += span.seconds
             if on_progress is not None:
@@ -300,6 +307,22 @@ def _as_vocals(vocals: str | Path | Vocals | None) -> Vocals | None:
     if isinstance(vocals, str | Path):
         return Vocals(path=Path(vocals), name=str(vocals))
     return vocals
+
+
+def _within(spans: list[Span], clips: Sequence[tuple[float, float]], offset: float) -> list[Span]:
+    """Return the parts of spans that lie in clips, whose times are `offset` seconds later."""
+    if not clips:
+        return spans
+    parts = (
+        Span(max(span.start, start - offset), min(span.end, end - offset))
+        for span in spans
+        for start, end in clips
+    )
+    return [part for part in parts if part.end > part.start]
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds // 60):02d}:{seconds % 60:06.3f}"
 
 
 def _text_before(lines: Sequence[Line], index: int, settings: LyricsSettings) -> str:

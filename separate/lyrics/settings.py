@@ -6,6 +6,7 @@ In: what a user asks for. Out: the same, checked. The command line and Python fi
 import math
 import re
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from separate.errors import SettingsError
@@ -17,7 +18,11 @@ FORMATS = ("txt", "lrc", "elrc", "srt", "vtt", "json", "tsv", "ass")
 WORD_FORMATS = ("elrc", "ass")  # which tell when each word is sung
 SAMPLE_RATE = 16_000  # Hz: what Whisper hears
 WHISPERS_INCREMENT = 0.2  # of the temperature, its default
-_NO_RESULT = ("device", "threads", "formats")  # fields that change no text
+_NO_RESULT = ("device", "threads", "formats", "model_dir", "fp16")  # fields that change no text
+_LATER = (  # fields that older records don't have; at their defaults they are left out
+    "length_penalty", "suppress_tokens", "carry_initial_prompt", "clips", "subtitles",
+    "hallucination_silence_threshold", "prepend_punctuations", "append_punctuations",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,27 @@ class GuardSettings:
 
 
 @dataclass(frozen=True)
+class SubtitleSettings:
+    """The shape of SRT and VTT subtitles, as Whisper's own flags; at first one line a subtitle."""
+
+    max_line_width: int | None = None  # characters
+    max_line_count: int | None = None  # lines of a subtitle, with `max_line_width`
+    max_words_per_line: int | None = None
+    highlight_words: bool = False  # underline each word while it is sung
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _in_range("--max_line_width", self.max_line_width, 1, 1000)
+        _in_range("--max_line_count", self.max_line_count, 1, 100)
+        _in_range("--max_words_per_line", self.max_words_per_line, 1, 1000)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any field differs from its default; words then need times."""
+        return self != SubtitleSettings()
+
+
+@dataclass(frozen=True)
 class LyricsSettings:
     """How to transcribe and what to write.
 
@@ -143,11 +169,21 @@ class LyricsSettings:
     compression_ratio_threshold: float = 2.4  # fall back above
     logprob_threshold: float = -1.0  # fall back below
     no_speech_threshold: float = 0.6  # silent above, if also below the former
+    length_penalty: float | None = None  # of the beam search, 0..1; None: by mean log probability
+    suppress_tokens: str = "-1"  # ids with commas; -1: most symbols
+    carry_initial_prompt: bool = False  # the prompt stands before every window, not the first alone
+    hallucination_silence_threshold: float | None = None  # seconds of silence that are passed over
+    prepend_punctuations: str = "\"'“¿([{-"  # they go with the next word
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"  # noqa: RUF001 - with the word before
+    clips: tuple[tuple[float, float], ...] = ()  # seconds of the file; none: all of it
+    model_dir: str | None = None  # where Whisper's files are looked for first
+    fp16: bool = True  # half precision on a GPU
     device: str = "cpu"  # cpu, cuda, cuda:1, mps
     threads: int | None = None  # processor threads; None: torch's choice
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end
     formats: tuple[str, ...] = ("txt", "lrc", "json")
+    subtitles: SubtitleSettings = field(default_factory=SubtitleSettings)
     vad: VadSettings = field(default_factory=VadSettings)
     short_form: ShortFormSettings = field(default_factory=ShortFormSettings)
     guards: GuardSettings = field(default_factory=GuardSettings)
@@ -176,6 +212,17 @@ class LyricsSettings:
         _in_range("--beam_size", self.beam_size, 1, 50)
         _in_range("--best_of", self.best_of, 1, 50)
         _in_range("--patience", self.patience, 0.1, 10)
+        _in_range("--length_penalty", self.length_penalty, 0, 1)
+        _in_range("--hallucination_silence_threshold", self.hallucination_silence_threshold, 0, 1e7)
+        _require(
+            re.fullmatch(r"(-?\d{1,6}(,-?\d{1,6})*)?", self.suppress_tokens) is not None,
+            f"--suppress_tokens {self.suppress_tokens!r}: give numbers with commas, or -1",
+        )
+        times = [0.0, *(time for clip in self.clips for time in clip)]
+        _require(
+            all(a <= b for a, b in pairwise(times)),
+            "--clip_timestamps: give start,end,start,end... in seconds, none before the last",
+        )
         _in_range("--threads", self.threads, 1, 1024)
         _require(
             re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", self.device) is not None,
@@ -188,6 +235,8 @@ class LyricsSettings:
     @property
     def is_timing_words(self) -> bool:
         """Whether the times of single words are found."""
+        if self.subtitles.is_set or self.hallucination_silence_threshold is not None:
+            return True
         if self.word_timestamps is None:
             return any(name in WORD_FORMATS for name in self.formats)
         return self.word_timestamps
@@ -212,7 +261,12 @@ class LyricsSettings:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what decides the text, as plain values for a record."""
-        data = {key: value for key, value in asdict(self).items() if key not in _NO_RESULT}
+        default = asdict(LyricsSettings())
+        data = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in _NO_RESULT and not (key in _LATER and value == default[key])
+        }
         return {**data, "word_timestamps": self.is_timing_words}
 
 

@@ -7,7 +7,9 @@ can't do without.
 import json
 from collections.abc import Callable
 
+from separate.lyrics.output.subtitles import reshaped
 from separate.lyrics.result import Line, Lyrics
+from separate.lyrics.settings import SubtitleSettings
 
 ENDINGS = {
     "txt": ".txt", "lrc": ".lrc", "elrc": ".words.lrc", "srt": ".srt", "vtt": ".vtt",
@@ -33,8 +35,16 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 
 
-def render(lyrics: Lyrics, format: str) -> str:
-    """Return the lyrics in a format, one of `ENDINGS`."""
+def render(lyrics: Lyrics, format: str, subtitles: SubtitleSettings | None = None) -> str:
+    """Return the lyrics as text.
+
+    Args:
+        lyrics: With the times of words, if subtitles get another shape.
+        format: One of `ENDINGS`.
+        subtitles: The shape of SRT and VTT; None: one line a subtitle.
+    """
+    if subtitles is not None and subtitles.is_set and format in ("srt", "vtt"):
+        return reshaped(lyrics, format, subtitles)
     return _WRITERS[format](lyrics)
 
 

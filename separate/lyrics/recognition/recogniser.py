@@ -28,12 +28,15 @@ _BY_WIDTH = {384: ("blend", "whisper"), 512: ("blend", "rms-vad"), 768: ("blend"
 _OF_LARGE = ("vocals", "rms-vad")
 
 
-def find_whisper(name: str | None, language: str | None = None) -> Path:
+def find_whisper(
+    name: str | None, language: str | None = None, model_dir: str | None = None
+) -> Path:
     """Return the weights of a name, a path, or the best that is on this machine.
 
     Args:
         name: Whisper's name (`base`, `whisper-base`), the path of a `.pt`, or None.
         language: Code or name, if known: an English-only model is not taken for another one.
+        model_dir: Folder that is searched first for the `.pt` of a name.
 
     Raises:
         WeightsError: They are not on this machine; the message says how to get them.
@@ -48,7 +51,8 @@ def find_whisper(name: str | None, language: str | None = None) -> Path:
     if plain not in WHISPER_MODELS:
         known = ", ".join(sorted(WHISPER_MODELS))
         raise WeightsError(f"no Whisper model {name!r}: take one of {known}, or the path of a .pt")
-    found = _here(plain)
+    own = Path(model_dir or "") / f"{plain}.pt"
+    found = own if model_dir and own.is_file() else _here(plain)
     if found is None:
         raise WeightsError(
             f"Whisper {plain} is not on this machine: `separate models get {PREFIX}{plain}`"
@@ -218,7 +222,13 @@ class Recogniser:
                 beam_size=settings.beam_size,
                 best_of=settings.best_of,
                 patience=settings.patience,
-                fp16=self._model.device.type == "cuda",
+                length_penalty=settings.length_penalty,
+                suppress_tokens=settings.suppress_tokens,
+                carry_initial_prompt=settings.carry_initial_prompt,
+                hallucination_silence_threshold=settings.hallucination_silence_threshold,
+                prepend_punctuations=settings.prepend_punctuations,
+                append_punctuations=settings.append_punctuations,
+                fp16=settings.fp16 and self._model.device.type == "cuda",
             )
         seconds = len(audio) / SAMPLE_RATE
         lines = [_line(segment, offset, seconds) for segment in found["segments"]]
