@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separate.audio import channel_groups
 from separate.backends.base import SourceModel, Sums
 from separate.backends.nets import open_model
 from separate.errors import InputError, QueryError, SettingsError
@@ -122,21 +123,26 @@ class Separator:
         channels: int,
         queries: Sequence[str | Query],
         on_progress: Callable[[int], None] | None = None,
+        *,
+        channel_mask: int = 0,
     ) -> "SeparationStream":
         """Separate a mixture that arrives in blocks, in constant memory.
 
         Args:
             blocks: float32 `(channels, time)` each, of any lengths.
             sample_rate: Their rate in Hz.
-            channels: Their number of channels; more than two are separated in pairs.
+            channels: Their number of channels. Left and right speakers are separated in pairs,
+                the others (centre, LFE) each by itself.
             queries: What to separate.
             on_progress: Called with the number of samples done; what it raises ends the stream.
+            channel_mask: Speakers of the channels, as `AudioInfo` has it; 0: the usual ones.
 
         Returns:
             An iterable of `StreamBlock`; its `presence` is complete once it is exhausted.
         """
         parsed = check_queries(queries)
-        return SeparationStream(self, blocks, sample_rate, parsed, on_progress)
+        groups = channel_groups(channels, channel_mask)
+        return SeparationStream(self, blocks, sample_rate, parsed, on_progress, groups)
 
     def segmentation(self) -> Segmentation:
         """Return the segments that define a result, in samples at the model's rate."""
@@ -153,7 +159,9 @@ class SeparationStream:
         sample_rate: int,
         queries: Sequence[Query],
         on_progress: Callable[[int], None] | None,
+        groups: Sequence[Sequence[int]],
     ) -> None:
+        self._groups = [list(group) for group in groups]  # channels that are separated together
         self.names = [query.name for query in queries]
         self._queries = queries
         self._models = separator.models
@@ -210,16 +218,21 @@ class SeparationStream:
         return StreamBlock(estimates, residual, block.mixture)
 
     def _separate_segment(self, segment: np.ndarray) -> np.ndarray:
-        """Map `(channels, n)` to `(sources + sums + 1, channels, n)`, channels taken in pairs."""
+        """Map `(channels, n)` to `(sources + sums + 1, channels, n)`, group by group."""
         if not self._combination.sources:
             return np.zeros((1, *segment.shape), np.float32)
-        pairs = [self._separate_pair(segment[i : i + 2]) for i in range(0, segment.shape[0], 2)]
-        return pairs[0] if len(pairs) == 1 else np.concatenate(pairs, axis=1)
+        if len(self._groups) == 1:
+            return self._separate_pair(segment)
+        parts = [self._separate_pair(segment[group]) for group in self._groups]
+        result = np.empty((len(parts[0]), *segment.shape), np.float32)
+        for group, part in zip(self._groups, parts, strict=True):
+            result[:, group] = part
+        return result
 
     def _observe(self, segment: np.ndarray, result: np.ndarray) -> None:
         sources = len(self._combination.sources)
         outputs = result if len(result) == sources + 1 else result[[*range(sources), -1]]
-        self._meter.update(segment, outputs[:, :2])  # of many channels the first pair
+        self._meter.update(segment, outputs)
         self._segments += 1
         if self._segments % _SEGMENTS_KEPT == 0:
             release_memory()

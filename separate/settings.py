@@ -36,6 +36,7 @@ class Settings:
     mask_exponent: float = 1.0  # masks are raised to this power, 0.25..4
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end
+    stream: int = 0  # audio stream of a file that has several (video), from 0
     format: str = "wav"  # wav, flac, ogg, mp3
     subtype: str | None = None  # PCM_16, PCM_24, FLOAT; None: the input's where the format has it
     mp3_bitrate: int = 320  # kbit/s
@@ -65,6 +66,7 @@ class Settings:
         _in_range("--start", self.start, 0, 1e7, " seconds")
         _in_range("--end", self.end, 0, 1e7, " seconds")
         _require(self.end is None or self.end > self.start, "--end must be later than --start")
+        _in_range("--stream", self.stream, 0, 1000)
         _one_of("--format", self.format, FORMATS)
         _one_of("subtype", self.subtype, (None, *SUBTYPES))
         _one_of("--clip-mode", self.clip_mode, CLIP_MODES)

@@ -97,7 +97,7 @@ def _measure(upload: Upload, max_seconds: float) -> None:
     """Fill in rate, channels and seconds; a length that isn't declared is found by decoding."""
     with AudioReader(upload.path) as reader:
         upload.sample_rate, upload.channels = reader.info.sample_rate, reader.info.channels
-        samples = reader.samples
+        samples = None if reader.info.is_estimated else reader.samples
     if samples is None:
         with AudioReader(upload.path, end_seconds=max_seconds + 1) as reader:
             samples = sum(block.shape[1] for block in reader.blocks(_BLOCK_SAMPLES))

@@ -32,6 +32,7 @@ _PER_FILE = (
     "residual",
     "start",
     "end",
+    "stream",
 )
 _NICE = 5
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from separate.audio import AudioReader, Resampler
+from separate.audio import AudioReader, Downmix, Resampler
 from separate.audio.pictures import spectrogram_png
 
 _BLOCK_SAMPLES = 262_144
@@ -71,19 +71,24 @@ def prepare(
 
 
 def _at_rate(reader: AudioReader, rate: int) -> Iterator[np.ndarray]:
-    """Yield blocks `(channels, time)` at a rate."""
+    """Yield blocks `(channels, time)` at a rate; more than two channels are folded into one."""
     info = reader.info
-    resampler = Resampler(info.channels, info.sample_rate, rate)
+    if info.channels <= 2:
+        resampler = Resampler(info.channels, info.sample_rate, rate)
+        for block in reader.blocks(_BLOCK_SAMPLES):
+            yield resampler.process(block)
+        yield resampler.process(np.zeros((info.channels, 0), np.float32), last=True)
+        return
+    downmix, resampler = Downmix(info.channels), Resampler(1, info.sample_rate, rate)
     for block in reader.blocks(_BLOCK_SAMPLES):
-        yield resampler.process(block)
-    yield resampler.process(np.zeros((info.channels, 0), np.float32), last=True)
+        yield resampler.process(downmix.process(block)[None])
+    yield resampler.process(downmix.end()[None], last=True)
 
 
 def _to_pcm(block: np.ndarray, channels: int) -> np.ndarray:
-    """Map float `(any, time)` to 16-bit `(time, channels)`; more than two become their mean."""
-    if block.shape[0] > 2:
-        block = np.repeat(block.mean(axis=0, keepdims=True), 2, axis=0)
-    scaled = np.clip(np.round(block[:channels] * 32768.0), -32768, 32767)
+    """Map float `(1 or channels, time)` to 16-bit `(time, channels)`."""
+    scaled = np.clip(np.round(block * 32768.0), -32768, 32767)
+    scaled = np.broadcast_to(scaled, (channels, scaled.shape[1]))
     return np.ascontiguousarray(scaled.T.astype("<i2"))
 
 

@@ -53,7 +53,9 @@ def remix(paths: Sequence[Path], gains: Sequence[float], target: Path, format: s
         info = reader.info
     peak = max((float(np.abs(block).max(initial=0)) for block in _sums(sounding)), default=0.0)
     gain = rescale_gain(peak)
-    with AudioWriter(target, info.sample_rate, info.channels, format=format) as writer:
+    with AudioWriter(
+        target, info.sample_rate, info.channels, format=format, channel_mask=info.channel_mask
+    ) as writer:
         for block in _sums(sounding):
             writer.write(apply_clip(block, "rescale", gain)[0])
         return writer.commit()

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from separate.audio import read_audio, resample
+from separate.audio import read_audio, resample, to_mono
 from separate.errors import DataError, SettingsError
 from separate.evals.data.songs import Song, SongReader, audio_files
 from separate.evals.metrics.sdr import bootstrap, global_sdr, si_sdr
@@ -83,7 +83,7 @@ class ClipMixture:
 
     def _read(self, path: Path) -> np.ndarray:
         audio, rate = read_audio(path)
-        mono = audio.mean(axis=0, keepdims=True)[:, : round(self.seconds * rate)]
+        mono = to_mono(audio[:, : round(self.seconds * rate)])[None]
         mono = resample(mono, rate, SAMPLE_RATE)
         length = round(self.seconds * SAMPLE_RATE)
         mono = np.pad(mono[:, :length], ((0, 0), (0, max(0, length - mono.shape[1]))))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separate.audio import read_audio, resample
+from separate.audio import read_audio, resample, to_mono
 from separate.errors import DataError
 from separate.evals.data.songs import audio_files
 from separate.evals.tasks.clips import TAGS, held_out, is_held_out
@@ -58,7 +58,7 @@ def read_clips(folder: Path, labels: Sequence[str], *, held: bool) -> dict[str, 
         for path in audio_files(folder / label):
             if is_held_out(path) == held:
                 audio, rate = read_audio(path)
-                mono = resample(audio.mean(axis=0, keepdims=True), rate, SAMPLE_RATE)[0]
+                mono = resample(to_mono(audio)[None], rate, SAMPLE_RATE)[0]
                 if np.abs(mono).max(initial=0) > 1e-3:
                     sound = np.clip(mono * 32767, -32768, 32767).astype(np.int16)
                     clips.setdefault(label, []).append(np.stack([sound, sound], axis=1))

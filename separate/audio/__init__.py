@@ -1,4 +1,4 @@
-"""Sound files: reading, writing, resampling, and the search for files in folders."""
+"""Read, write, resample and list sound files."""
 
 from separate.audio.arrays import (
     CLIP_MODES,
@@ -11,7 +11,9 @@ from separate.audio.arrays import (
     rescale_gain,
     write_audio,
 )
+from separate.audio.downmix import Downmix, to_mono
 from separate.audio.info import AUDIO_EXTENSIONS, AudioInfo
+from separate.audio.layout import channel_groups
 from separate.audio.read import AudioReader, probe
 from separate.audio.write import (
     FORMATS,
@@ -30,8 +32,10 @@ __all__ = [
     "AudioInfo",
     "AudioReader",
     "AudioWriter",
+    "Downmix",
     "Resampler",
     "apply_clip",
+    "channel_groups",
     "check_format",
     "check_writable",
     "find_audio",
@@ -41,5 +45,6 @@ __all__ = [
     "resample",
     "resampled_length",
     "rescale_gain",
+    "to_mono",
     "write_audio",
 ]

@@ -1,4 +1,4 @@
-"""Whole files as arrays `(channels, time)`, resampling, clipping and the search for files."""
+"""Read and write whole files as arrays `(channels, time)`, resample, clip, and list files."""
 
 import os
 from pathlib import Path
@@ -17,14 +17,14 @@ _BLOCK_SAMPLES = 262_144
 
 
 def resampled_length(samples: int, from_rate: int, to_rate: int) -> int:
-    """The length after resampling: rounded (halves up), and at least one sample for any sound."""
+    """Return the length after resampling, rounded (halves up); at least 1 for any sound."""
     if samples <= 0:
         return 0
     return max(1, (2 * samples * to_rate + from_rate) // (2 * from_rate))
 
 
 class Resampler:
-    """Changes the sample rate of a stream; the result doesn't depend on how it is cut."""
+    """Changes the sample rate of a stream; the result doesn't depend on the blocks."""
 
     def __init__(self, channels: int, from_rate: int, to_rate: int) -> None:
         """Begin a stream.
@@ -46,14 +46,14 @@ class Resampler:
     def process(
         self, block: np.ndarray, last: bool = False, *, total_samples: int | None = None
     ) -> np.ndarray:
-        """Take the next samples in and give out those that are ready.
+        """Append samples, and return the resampled ones that are complete.
 
         Args:
             block: float32 `(channels, time)`, time may be 0.
-            last: No more will come: all that is still inside comes out, cut or padded with zeros
-                so that the whole output is `resampled_length` of the whole input.
-            total_samples: With `last`, the length of the whole output instead (to give back a
-                stream that was resampled before its own length).
+            last: This is the last block: return all that is left, cut or padded with zeros so
+                that the whole output is `resampled_length` of the whole input.
+            total_samples: With `last`, the length of the whole output instead (to restore the
+                length of a stream that was resampled before).
 
         Returns:
             float32 `(channels, time)`; without `last` it may be empty.
@@ -121,7 +121,7 @@ def write_audio(path: str | Path, array: Any, sample_rate: int, **options: Any) 
         array: Float `(channels, time)`, an array or a tensor on the CPU.
         sample_rate: Hz.
         **options: Those of `AudioWriter`: format (else that of the extension, else wav), subtype,
-            mp3_bitrate, sync.
+            mp3_bitrate, sync, channel_mask.
 
     Returns:
         The path.
@@ -141,12 +141,12 @@ def write_audio(path: str | Path, array: Any, sample_rate: int, **options: Any) 
 
 
 def apply_clip(block: np.ndarray, mode: str, gain: float = 1.0) -> tuple[np.ndarray, int]:
-    """Treat samples beyond full scale.
+    """Limit samples beyond full scale.
 
     Args:
         block: Float `(channels, time)`.
         mode: "clamp" cuts them to ±1; "rescale" multiplies by `gain`, which the caller has found
-            for all outputs together (see `rescale_gain`); "none" lets them be.
+            for all outputs together (see `rescale_gain`); "none" changes nothing.
         gain: Only for "rescale".
 
     Returns:
@@ -163,12 +163,12 @@ def apply_clip(block: np.ndarray, mode: str, gain: float = 1.0) -> tuple[np.ndar
 
 
 def rescale_gain(peak: float) -> float:
-    """The one gain that brings a peak (largest absolute sample of all outputs) below full scale."""
+    """Return the gain that brings a peak, the largest of all outputs, below full scale."""
     return 1.0 if peak <= 1.0 else 0.999 / peak
 
 
 def find_audio(path: str | Path) -> list[Path]:
-    """List the sound files of a folder and all folders in it; a file stands for itself.
+    """List the sound files of a folder and of all folders in it; of a file, the file.
 
     Returns:
         Sorted paths. In folders only the extensions of `AUDIO_EXTENSIONS` count; hidden files

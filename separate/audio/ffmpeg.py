@@ -1,13 +1,15 @@
-"""Sound through the ffmpeg program, for what libsndfile can't read (m4a, mp4, video).
+"""Decode with the ffmpeg program what libsndfile can't read (m4a, mp4, video).
 
-Comes in: a path and the kind that `audio_info.sniff` found; goes out: float32 samples as they are
-decoded. ffmpeg runs with one demuxer, named by us, with files and pipes as its only protocols and
-without a terminal, so that no file can make it open another file or an address.
+ffmpeg runs with the one demuxer that `info.sniff` chose, with files and pipes as its only protocols
+and without a terminal, so that no file can make it open another file or an address. Sound that
+begins later than the file (audio of a video) is preceded by silence, so that times in the samples
+are times of the video.
 """
 
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -16,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from separate.audio.decoder import skip
 from separate.audio.info import AudioInfo, checked_info
+from separate.audio.layout import checked_mask
 from separate.errors import InputError
 
 # Every demuxer that may run; none of them opens other files (no hls, concat, dash, sdp, image2).
@@ -30,7 +34,8 @@ _INSTALL = (
     "Windows: winget install ffmpeg)"
 )
 _PROBE_TIMEOUT_SECONDS = 60
-_AU_HEADER_BYTES = 24
+_RIFF_HEADER_BYTES = 12
+_MASK_AT = 20  # byte of the channel mask in the format chunk of a WAV
 _LOST_SECONDS = 0.5  # a mov file whose sound ends this much early is taken for cut off
 
 
@@ -40,10 +45,10 @@ def available() -> bool:
 
 
 class FfmpegDecoder:
-    """A file read through ffmpeg from its first sample on; a read may be short only at the end."""
+    """A file that ffmpeg decodes from its first sample on."""
 
     def __init__(self, path: Path, kind: str, *, stream: int = 0) -> None:
-        """Look at the file with ffprobe and start the decoder.
+        """Read the header with ffprobe and start the decoder.
 
         Args:
             path: An existing regular file.
@@ -51,12 +56,13 @@ class FfmpegDecoder:
             stream: Which of the file's audio streams, from 0.
 
         Raises:
-            InputError: ffmpeg is missing, or the file is damaged or has no such stream.
+            InputError: ffmpeg is not installed, or the file is damaged or has no such stream.
         """
         self._path, self._kind, self._stream = path, kind, stream
         self._errors: Any = None
         self._done_samples = 0
-        self.info = checked_info(path, _probe(path, kind, stream))
+        info, self._lead_seconds = _probe(path, kind, stream)
+        self.info = checked_info(path, info)
         self._process: subprocess.Popen[bytes] | None = self._start()
         try:
             self._read_header(self._process)
@@ -65,10 +71,8 @@ class FfmpegDecoder:
             raise
 
     def seek(self, sample: int) -> None:
-        """Go to a sample by decoding up to it; the only way that is exact in every container."""
-        while self._done_samples < sample:
-            if not len(self.read(min(262_144, sample - self._done_samples))):
-                return
+        """Go to a later sample by decoding up to it; seeking is inexact in most containers."""
+        skip(self, sample - self._done_samples)
 
     def read(self, count_samples: int) -> np.ndarray:
         """Decode the next samples.
@@ -82,14 +86,16 @@ class FfmpegDecoder:
         process = self._process
         if process is None or process.stdout is None:
             raise ValueError(f"{self._path}: is closed")
+        silent = min(count_samples, max(0, self._lead_samples - self._done_samples))
         frame_bytes = 4 * self.info.channels
-        data = process.stdout.read(count_samples * frame_bytes)
+        data = process.stdout.read((count_samples - silent) * frame_bytes)
         got = len(data) // frame_bytes
-        self._done_samples += got
-        if got < count_samples:
+        self._done_samples += silent + got
+        if silent + got < count_samples:
             self._check_end(process)
-        block = np.frombuffer(data, ">f4", got * self.info.channels)
-        return block.reshape(got, self.info.channels).astype(np.float32)
+        block = np.frombuffer(data, "<f4", got * self.info.channels)
+        block = block.reshape(got, self.info.channels).astype(np.float32)
+        return np.pad(block, ((silent, 0), (0, 0))) if silent else block
 
     def close(self) -> None:
         """Stop the decoder, if it runs."""
@@ -108,8 +114,9 @@ class FfmpegDecoder:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         command = [
             "ffmpeg", "-nostdin", "-hide_banner", "-v", "error", "-xerror",
-            *_input_arguments(self._path, self._kind),
-            "-map", f"0:a:{self._stream}", "-c:a", "pcm_f32be", "-f", "au", "pipe:1",
+            "-guess_layout_max", "0", *_input_arguments(self._path, self._kind),
+            "-map", f"0:a:{self._stream}", "-af", "asetpts=N/SR/TB",  # times may jump in a file
+            "-c:a", "pcm_f32le", "-fflags", "+bitexact", "-f", "wav", "pipe:1",
         ]  # fmt: skip
         try:
             return subprocess.Popen(
@@ -124,17 +131,34 @@ class FfmpegDecoder:
             raise InputError(f"{self._path}: ffmpeg doesn't start ({error}); {_INSTALL}") from error
 
     def _read_header(self, process: "subprocess.Popen[bytes]") -> None:
-        """Take rate and channels from the AU stream: the decoder knows better than a header."""
+        """Take rate, channels and layout from the decoded stream, which is a WAV.
+
+        The header of the file can differ from what is decoded (AAC with SBR, ADTS).
+        """
         assert process.stdout is not None
-        header = process.stdout.read(_AU_HEADER_BYTES)
-        if len(header) < _AU_HEADER_BYTES or header[:4] != b".snd":
+        header, form, name = process.stdout.read(_RIFF_HEADER_BYTES), b"", b""
+        while header[:4] == b"RIFF" and name != b"data":
+            head = process.stdout.read(8)
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            if len(head) < 8:
+                break
+            if name != b"data":
+                content = process.stdout.read(size)
+                form = content if name == b"fmt " else form
+        if name != b"data" or len(form) < 16:
             self._check_end(process)
             raise InputError(f"{self._path}: holds no sound that ffmpeg can decode")
-        fields = np.frombuffer(header, ">u4")
-        process.stdout.read(int(fields[1]) - _AU_HEADER_BYTES)
-        rate, channels, seconds = int(fields[4]), int(fields[5]), self.info.seconds
-        samples = None if seconds is None else round(seconds * rate)
-        info = replace(self.info, sample_rate=rate, channels=channels, samples=samples)
+        channels, rate = struct.unpack_from("<HI", form, 2)
+        mask = struct.unpack_from("<I", form, _MASK_AT)[0] if len(form) > _MASK_AT + 4 else 0
+        seconds = self.info.seconds
+        self._lead_samples = round(self._lead_seconds * rate)
+        info = replace(
+            self.info,
+            sample_rate=rate,
+            channels=channels,
+            samples=None if seconds is None else round(seconds * rate),
+            channel_mask=checked_mask(mask, channels),
+        )
         self.info = checked_info(self._path, info)
 
     def _check_end(self, process: "subprocess.Popen[bytes]") -> None:
@@ -154,7 +178,7 @@ class FfmpegDecoder:
 
 def _input_arguments(path: Path, kind: str) -> list[str]:
     if kind not in DEMUXERS:
-        raise InputError(f"{path}: ffmpeg is not let loose on files of kind {kind!r}")
+        raise InputError(f"{path}: files of kind {kind!r} are not read with ffmpeg")
     return [
         "-protocol_whitelist", "file,pipe", "-format_whitelist", kind, "-f", kind,
         "-i", f"file:{path.absolute()}",
@@ -162,16 +186,17 @@ def _input_arguments(path: Path, kind: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what would make ffmpeg colour its messages or write a report file."""
+    """Return our environment, without what makes ffmpeg colour messages or write a report."""
     kept = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
     return {**kept, "AV_LOG_FORCE_NOCOLOR": "1"}
 
 
-def _probe(path: Path, kind: str, stream: int) -> AudioInfo:
+def _probe(path: Path, kind: str, stream: int) -> tuple[AudioInfo, float]:
+    """Return what the file declares, and after how many seconds its sound begins."""
     if not available():
         raise InputError(f"{path}: needs the ffmpeg program to be read; {_INSTALL}")
     command = ["ffprobe", "-hide_banner", "-v", "error", *_input_arguments(path, kind)]
-    command += ["-select_streams", f"a:{stream}", "-show_streams", "-show_format", "-of", "json"]
+    command += ["-select_streams", "a", "-show_streams", "-show_format", "-of", "json"]
     try:
         done = subprocess.run(
             command,
@@ -186,19 +211,33 @@ def _probe(path: Path, kind: str, stream: int) -> AudioInfo:
     if done.returncode != 0:
         raise InputError(f"{path}: cannot be read ({_last_line(done.stderr, path)})")
     try:
-        return _parse_probe(path, kind, json.loads(done.stdout))
+        return _parse_probe(path, kind, json.loads(done.stdout), stream)
     except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: ffprobe tells nothing usable about it ({error})") from error
+        raise InputError(f"{path}: ffprobe finds nothing usable in it ({error})") from error
 
 
-def _parse_probe(path: Path, kind: str, found: dict[str, Any]) -> AudioInfo:
-    if not found.get("streams"):
-        raise InputError(f"{path}: has no such audio stream")
-    stream = found["streams"][0]
-    rate, channels = int(stream["sample_rate"]), int(stream["channels"])
-    seconds = float(stream.get("duration") or found.get("format", {}).get("duration") or 0)
+def _parse_probe(
+    path: Path, kind: str, found: dict[str, Any], stream: int
+) -> tuple[AudioInfo, float]:
+    streams, whole = found.get("streams", []), found.get("format", {})
+    if not streams:
+        raise InputError(f"{path}: has no sound")
+    if stream >= len(streams):
+        raise InputError(
+            f"{path}: has no audio stream {stream}, only {_counted(len(streams))}; "
+            f"take --stream 0{f' to {len(streams) - 1}' if len(streams) > 1 else ''}"
+        )
+    chosen = streams[stream]
+    rate, channels = int(chosen["sample_rate"]), int(chosen["channels"])
+    lead = max(0.0, float(chosen.get("start_time", 0)) - float(whole.get("start_time", 0)))
+    seconds = float(chosen.get("duration") or 0)
+    seconds = seconds + lead if seconds > 0 else float(whole.get("duration") or 0)
     samples = round(seconds * rate) if seconds > 0 else None
-    return AudioInfo(rate, channels, samples, _subtype(stream), kind)
+    return AudioInfo(rate, channels, samples, _subtype(chosen), kind, is_estimated=True), lead
+
+
+def _counted(streams: int) -> str:
+    return f"{streams} stream{'s' if streams > 1 else ''}"
 
 
 def _subtype(stream: dict[str, Any]) -> str:

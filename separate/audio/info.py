@@ -1,7 +1,7 @@
-"""What a file is, told by its first bytes; comes in: a path; goes out: an `AudioInfo` or a kind.
+"""Detect what kind of file it is by its first bytes.
 
-The kind of a file is decided here, by magic numbers, before any decoder sees the file, so that a
-file cannot choose its decoder by a name or by content that a decoder guesses at.
+This happens before any decoder opens the file, so that neither a name nor misleading content
+chooses the decoder.
 """
 
 import os
@@ -62,13 +62,15 @@ class AudioInfo:
 
     sample_rate: int  # Hz
     channels: int
-    samples: int | None  # per channel, as declared (an estimate for lossy containers); or None
+    samples: int | None  # per channel, as declared; None: not declared
     subtype: str  # soundfile's name of the encoding, e.g. "PCM_16"
     format: str  # soundfile's name of the container ("WAV"), or ffmpeg's ("mov")
+    channel_mask: int = 0  # speakers of the channels, see `audio.layout`; 0: not declared
+    is_estimated: bool = False  # `samples` is an estimate, decoding may give more or fewer
 
     @property
     def seconds(self) -> float | None:
-        """Declared duration in seconds, None where the file doesn't tell."""
+        """Declared duration in seconds; None: not declared."""
         return None if self.samples is None else self.samples / self.sample_rate
 
 
@@ -93,7 +95,7 @@ def checked_info(path: Path, info: AudioInfo) -> AudioInfo:
 
 
 def require_file(path: Path) -> None:
-    """Do nothing for a readable, non-empty regular file.
+    """Check that there is a readable, non-empty regular file.
 
     Raises:
         InputError: There is none at `path`.
@@ -115,7 +117,7 @@ def require_file(path: Path) -> None:
 
 
 def sniff(path: Path) -> str:
-    """Tell what kind of file this is by its first bytes.
+    """Detect what kind of file this is by its first bytes.
 
     Returns:
         A kind, which is the name of the ffmpeg demuxer for it: "wav", "flac", "mov" ...

@@ -1,7 +1,6 @@
-"""A spectrogram as a picture; comes in: samples, in memory or mapped from a file; goes out: PNG.
+"""Draw a spectrogram as a PNG: logarithmic frequency, a range of 80 dB.
 
-Logarithmic frequency, 80 dB deep. The cost does not grow with length: each column looks at a few
-frames of its stretch of time.
+The cost does not grow with length: each column is computed from a few frames of its time span.
 """
 
 import struct
@@ -22,7 +21,7 @@ _COLOURS = np.array(
 
 
 def spectrogram_png(audio: np.ndarray, sample_rate: int) -> bytes:
-    """Draw the mean of the channels.
+    """Draw the mean power of the channels.
 
     Args:
         audio: `(channels, time)`, float in [-1, 1] or 16-bit integers; may be mapped from a file.
@@ -37,7 +36,8 @@ def spectrogram_png(audio: np.ndarray, sample_rate: int) -> bytes:
     power = np.zeros((_COLUMNS, _N_FFT // 2 + 1), np.float32)
     for frame in range(_FRAMES):  # of each column the loudest
         pieces = _cut(audio, starts[frame::_FRAMES]) / scale * window
-        np.maximum(power, np.square(np.abs(np.fft.rfft(pieces))), out=power)
+        spectrum = np.square(np.abs(np.fft.rfft(pieces))).mean(axis=0)
+        np.maximum(power, spectrum, out=power)
     level_db = 10 * np.log10(np.maximum(power.T, 1e-12))
     hz = np.geomspace(sample_rate / 2, min(_LOWEST_HZ, sample_rate / 4), _ROWS)
     rows = np.clip((hz * _N_FFT / sample_rate).round().astype(int), 0, _N_FFT // 2)
@@ -47,10 +47,10 @@ def spectrogram_png(audio: np.ndarray, sample_rate: int) -> bytes:
 
 
 def _cut(audio: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Return the mean channel's frames `(starts, 2048)`; behind the end there is silence."""
+    """Return frames `(channels, starts, 2048)`; behind the end there is silence."""
     places = starts[:, None] + np.arange(_N_FFT)
     inside = places < audio.shape[1]
-    pieces = audio[:, np.minimum(places, audio.shape[1] - 1)].mean(axis=0, dtype=np.float32)
+    pieces = audio[:, np.minimum(places, audio.shape[1] - 1)].astype(np.float32)
     return np.where(inside, pieces, np.float32(0))
 
 

@@ -1,20 +1,21 @@
-"""Reading sound files block by block; comes in: a path; goes out: float32 `(channels, time)`.
+"""Read sound files block by block, as float32 `(channels, time)`.
 
-libsndfile reads wav, flac, ogg, opus, mp3, aiff, w64, rf64, au and caf; all else goes through
-ffmpeg. Memory does not grow with the length of the file.
+libsndfile reads wav, flac, ogg, opus, mp3, aiff, w64, rf64, au and caf; ffmpeg reads the others.
+Channels come in the order of WAV where the file has a known layout (`audio.layout`). Memory does
+not grow with the length of the file.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import numpy as np
 import soundfile
 
 from separate.audio import ffmpeg as audio_ffmpeg
 from separate.audio import mp3 as audio_mp3
+from separate.audio.decoder import Decoder, skip
 from separate.audio.info import (
     AudioInfo,
     checked_info,
@@ -23,6 +24,7 @@ from separate.audio.info import (
     require_file,
     sniff,
 )
+from separate.audio.layout import mask_of, read_layout, speakers_of
 from separate.errors import InputError, one_line
 
 _SOUNDFILE_KINDS = frozenset({"wav", "flac", "ogg", "mp3", "aiff", "au", "caf", "w64"})
@@ -33,24 +35,12 @@ _SOUNDFILE_FORMATS = frozenset({
 _CUT_OFF = re.compile(
     r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*: (\d+) \(should be (-?\d+)\)", re.M
 )
+_FACT = re.compile(r"^fact : \d+\n\s*frames\s*: (\d+)", re.M)  # libsndfile logs it, no more
+_AU_BYTES = re.compile(r"^\s*Data Size\s*: (\d+)", re.M)
+_G72X_BITS = {"G721_32": 4, "G723_24": 3, "G723_40": 5}
 _UNKNOWN_SIZES = ((0x7FFF_0000, 0x8000_0000), (0xFFFF_FF00, 0xFFFF_FFFF))  # of streamed WAVs
 _MP3_SLACK_FRAMES = 3  # encoders disagree by so many on what the Xing header counts
 _OGG_SLACK_SAMPLES = 8_192  # some encoders count a block more than can be decoded
-
-
-class Decoder(Protocol):
-    """A sound file that is open for reading, from its first sample on."""
-
-    info: AudioInfo
-
-    def seek(self, sample: int) -> None:
-        """Go to a sample."""
-
-    def read(self, count_samples: int) -> np.ndarray:
-        """Read float32 `(time, channels)`, shorter than asked for only at the end."""
-
-    def close(self) -> None:
-        """Let go of the file."""
 
 
 class _UnreadableError(Exception):
@@ -58,10 +48,10 @@ class _UnreadableError(Exception):
 
 
 class _Sequential(soundfile.SoundFile):
-    """Read straight on: soundfile seeks after each read, which is inexact in variable-rate MP3."""
+    """Read without soundfile's seek after each read, which is inexact in variable-rate MP3."""
 
     def seekable(self) -> bool:
-        """Keep soundfile from seeking by itself."""
+        """Return False, so that soundfile does not seek by itself."""
         return False
 
 
@@ -72,11 +62,12 @@ class SoundfileDecoder:
         """Open the file and check what its header declares.
 
         Raises:
-            InputError: The header declares nonsense, or more sound than there is.
+            InputError: The header has values out of range, or declares more sound than there is.
         """
-        self._path = path
+        self._path, self._kind = path, kind
         self._done_samples = 0
-        self._slack_samples = 0
+        self._slack_samples: int | None = 0  # None: the declared length is an estimate
+        self._order: list[int] | None = None  # of the file's channels, to that of WAV
         self._file: _Sequential | None = None
         layout = audio_mp3.read_layout(path) if kind == "mp3" else None
         if layout is not None and layout.missing_bytes:
@@ -107,11 +98,26 @@ class SoundfileDecoder:
         file = self._opened()
         if file.format not in _SOUNDFILE_FORMATS:
             raise InputError(f"{self._path}: is a {file.format_info} file; convert it to WAV first")
-        info = AudioInfo(file.samplerate, file.channels, samples, file.subtype, file.format)
+        if file.format != "MP3" and file.subtype.startswith("MPEG"):  # an MP3 inside a WAV
+            self._slack_samples = None
+        samples = _without_padding(file, samples)
+        names = read_layout(self._path, self._kind, file.channels, file.subtype, file.extra_info)
+        mask = mask_of(" ".join(names))
+        order = [names.index(name) for name in speakers_of(mask)]
+        self._order = order if order != sorted(order) else None
+        info = AudioInfo(
+            file.samplerate,
+            file.channels,
+            samples,
+            file.subtype,
+            file.format,
+            mask,
+            is_estimated=self._slack_samples is None,
+        )
         self.info = checked_info(self._path, info)
         for declared, present in _CUT_OFF.findall(file.extra_info):
             streamed = any(low <= int(declared) <= high for low, high in _UNKNOWN_SIZES)
-            if int(declared) > int(present) and not (streamed and file.format == "WAV"):
+            if int(declared) > int(present) and not (streamed and file.format.startswith("WAV")):
                 raise InputError(
                     f"{self._path}: is cut off, it declares {int(declared)} bytes of sound and "
                     f"has {int(present)}; get a complete copy"
@@ -123,22 +129,20 @@ class SoundfileDecoder:
         return self._file
 
     def seek(self, sample: int) -> None:
-        """Go to a sample; in MP3, where libsndfile seeks inexactly, by decoding up to it.
+        """Go to a sample; where libsndfile can't seek exactly, by decoding up to it.
 
         Raises:
             InputError: The data are damaged.
         """
         file = self._opened()
-        if file.format != "MP3":
-            try:
-                file.seek(min(sample, file.frames))
-            except (soundfile.SoundFileError, OSError) as error:
-                raise InputError(self._broken(_one_line(error))) from error
-            self._done_samples = sample
+        if file.subtype.startswith("MPEG") or not soundfile.SoundFile.seekable(file):
+            skip(self, sample - self._done_samples)
             return
-        while self._done_samples < sample:
-            if not len(self.read(min(262_144, sample - self._done_samples))):
-                return
+        try:
+            file.seek(min(sample, file.frames))
+        except (soundfile.SoundFileError, OSError) as error:
+            raise InputError(self._broken(_one_line(error))) from error
+        self._done_samples = sample
 
     def read(self, count_samples: int) -> np.ndarray:
         """Read the next samples.
@@ -149,32 +153,50 @@ class SoundfileDecoder:
         Raises:
             InputError: The data are damaged or end before the file says they do.
         """
-        file = self._opened()
+        file, declared = self._opened(), self.info.samples or 0
+        ends = self._kind in ("wav", "w64", "au") and self._slack_samples == 0
+        wanted = (
+            min(count_samples, max(0, declared - self._done_samples)) if ends else count_samples
+        )
         try:
-            block = file.read(count_samples, dtype="float32", always_2d=True)
+            block = file.read(wanted, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, OSError) as error:
             raise InputError(self._broken(_one_line(error))) from error
         self._done_samples += len(block)
         if file.format == "OGG" and "reports a hole" in file.extra_info:
             raise InputError(self._broken("pages are missing"))
-        declared = self.info.samples or 0
-        if len(block) < count_samples and self._done_samples < declared - self._slack_samples:
+        slack = self._slack_samples
+        missing = slack is not None and self._done_samples < declared - slack
+        if len(block) < count_samples and missing:
             raise InputError(self._broken(f"{declared / self.info.sample_rate:.1f} s declared"))
-        return block
+        return block if self._order is None else block[:, self._order]
 
     def _broken(self, reason: str) -> str:
         at = self._done_samples / self.info.sample_rate
         return f"{self._path}: broken or cut off at {at:.1f} s ({reason}); get a complete copy"
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
 
+def _without_padding(file: _Sequential, samples: int | None) -> int | None:
+    """Return the length without what fills up the last block of a coding without seek."""
+    if samples is None or soundfile.SoundFile.seekable(file):
+        return samples
+    if file.format == "AU" and file.subtype in _G72X_BITS:
+        found = _AU_BYTES.search(file.extra_info)
+        size = int(found[1]) * 8 // _G72X_BITS[file.subtype] if found else samples
+    else:
+        found = _FACT.search(file.extra_info)
+        size = int(found[1]) if found else samples
+    return min(samples, size) or samples
+
+
 def open_source(path: Path, *, stream: int = 0) -> Decoder:
-    """Open a file with the reader that suits its content.
+    """Open a file with libsndfile or ffmpeg, by its content.
 
     Raises:
         InputError: There is no file, it is no audio, or it is damaged.
@@ -192,19 +214,19 @@ def open_source(path: Path, *, stream: int = 0) -> Decoder:
     return audio_ffmpeg.FfmpegDecoder(path, kind)
 
 
-def probe(path: str | Path) -> AudioInfo:
-    """Tell what a file declares about its sound.
+def probe(path: str | Path, *, stream: int = 0) -> AudioInfo:
+    """Return what a file declares about its sound.
 
     Raises:
         InputError: There is no file, it is no audio, or its header is damaged.
     """
-    source = open_source(Path(path))
+    source = open_source(Path(path), stream=stream)
     source.close()
     return source.info
 
 
 class AudioReader:
-    """The sound of a file, or of a span of it, in blocks."""
+    """Reads a file, or a span of it, in blocks."""
 
     def __init__(
         self,
@@ -236,16 +258,17 @@ class AudioReader:
         if self._start < 0 or (self._end is not None and self._end <= self._start):
             self.close()
             raise InputError(f"{path}: the end must lie behind the start, and neither below 0 s")
-        if known is not None and self._start >= known:
+        if known is not None and self._start >= known and not self.info.is_estimated:
             self.close()
             raise InputError(self._starts_late(known))
 
     @property
     def samples(self) -> int | None:
-        """Samples per channel in the span as the file declares them, None where it doesn't."""
-        if self.info.samples is None:
+        """Samples per channel in the span as the file declares them; None: not declared."""
+        known = self.info.samples
+        if known is None or (self.info.is_estimated and known <= self._start):
             return None if self._end is None else self._end - self._start
-        end = self.info.samples if self._end is None else min(self._end, self.info.samples)
+        end = known if self._end is None else min(self._end, known)
         return end - self._start
 
     def blocks(self, block_samples: int) -> Iterator[np.ndarray]:
@@ -303,7 +326,7 @@ class AudioReader:
         )
 
     def close(self) -> None:
-        """Let go of the file, and stop ffmpeg if it runs."""
+        """Close the file, and stop ffmpeg if it runs."""
         source, self._source = self._source, None
         if source is not None:
             source.close()
@@ -321,6 +344,6 @@ class AudioReader:
 
 
 def _one_line(error: BaseException) -> str:
-    """The reason of libsndfile without the name of the file, which the caller puts first."""
+    """Return libsndfile's reason without the name of the file, which the caller puts first."""
     text = getattr(error, "error_string", None) or str(error)
     return one_line(text).rstrip(".")

@@ -1,7 +1,7 @@
-"""Writing sound files; comes in: `(channels, time)` blocks; goes out: a complete file or none.
+"""Write sound files from blocks `(channels, time)`.
 
-A file is written under a hidden temporary name beside its target and renamed when it is complete
-and has been read back at its end, so that a full disk or Ctrl-C never leaves half a result.
+A file is written under a hidden temporary name beside its target. It gets its name when it is
+complete and its last sample has been read back, so that a full disk or Ctrl-C leaves no part of it.
 """
 
 import os
@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from separate.audio.info import fs_name
+from separate.audio.layout import default_mask, speakers_of, xiph_order
 from separate.errors import OutputError, one_line
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
@@ -27,6 +28,7 @@ MP3_BITRATES = (64, 320)  # kbit/s
 RIFF_LIMIT_BYTES = 2**32 - 65_536  # of sound in a plain WAV, with room for its other chunks
 _CHUNK_SAMPLES = 65_536  # libvorbis keeps what it is given at once on the stack
 _FULL_BYTES = 1_000_000  # a disk with less space than this is called full
+_FLAC_KEY = b"comment="  # of libsndfile's comment, which is overwritten with the mask
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)  # Hz
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz
 _MAX_RATES = {"wav": 768_000, "flac": 655_350, "ogg": 200_000}  # Hz; libvorbis crashes above
@@ -40,7 +42,7 @@ _BITS = {
 
 
 def output_subtype(format: str, subtype: str | None, sample_rate: int) -> str:
-    """Choose the encoding that keeps the bit depth of the input.
+    """Return the encoding that keeps the bit depth of the input.
 
     Args:
         format: One of `FORMATS`.
@@ -63,11 +65,11 @@ def output_subtype(format: str, subtype: str | None, sample_rate: int) -> str:
     )
 
 
-def check_format(format: str, sample_rate: int, channels: int) -> None:
-    """Do nothing where the format can hold this sound; worth asking before any computation.
+def check_format(format: str, sample_rate: int, channels: int, channel_mask: int = 0) -> None:
+    """Check that a format can hold this sound; call it before any computation.
 
     Raises:
-        OutputError: It can't, and which can.
+        OutputError: It can't; the message names a format that can.
     """
     if format not in FORMATS:
         raise OutputError(f"cannot write format {format!r}; choose one of {', '.join(FORMATS)}")
@@ -84,12 +86,15 @@ def check_format(format: str, sample_rate: int, channels: int) -> None:
         raise OutputError(
             f"{format} holds at most {_MAX_RATES[format]} Hz, not {sample_rate} Hz; choose wav"
         )
+    if format == "ogg" and xiph_order(channels, channel_mask) is None:
+        names = ", ".join(speakers_of(channel_mask))
+        raise OutputError(f"ogg has no layout of the channels {names}; choose wav or flac")
 
 
 def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
-    """Make the folder and put a file into it that goes by itself.
+    """Make the folder, and check that a temporary file can be written into it.
 
-    On Linux it has no name, so that a process killed meanwhile leaves nothing.
+    On Linux the file has no name, so that a process killed meanwhile leaves nothing.
 
     Raises:
         OutputError: That fails, or fewer than `needed_bytes` are free there.
@@ -111,7 +116,7 @@ def check_writable(folder: str | Path, *, needed_bytes: int = 0) -> None:
 
 
 class AudioWriter:
-    """A sound file that appears under its name once it is complete."""
+    """Writes a sound file that gets its name when it is complete."""
 
     def __init__(
         self,
@@ -124,6 +129,7 @@ class AudioWriter:
         mp3_bitrate: int | None = None,
         total_samples: int | None = None,
         sync: bool = False,
+        channel_mask: int = 0,
     ) -> None:
         """Open a temporary file beside `path`; the folder is made where it is missing.
 
@@ -136,19 +142,26 @@ class AudioWriter:
             mp3_bitrate: Constant, kbit/s, see `MP3_BITRATES`; None: the highest.
             total_samples: Length to come, if known: saves copying a WAV beyond 4 GiB to RF64.
             sync: Wait on commit until the file is on the disk.
+            channel_mask: Speakers of the channels (`audio.layout`), which wav, flac and ogg keep;
+                0: not known.
 
         Raises:
             OutputError: The format can't hold this sound, or the folder can't be written to.
         """
-        check_format(format, sample_rate, channels)
+        check_format(format, sample_rate, channels, channel_mask)
         self.path, self.sample_rate, self.channels = Path(path), sample_rate, channels
         self.format, self.subtype = format, output_subtype(format, subtype, sample_rate)
         self.samples = 0  # written so far, per channel
         self._mp3_options = _mp3_options(mp3_bitrate, sample_rate) if format == "mp3" else {}
         self._sync = sync
         self._frame_bytes = channels * SAMPLE_BYTES.get(self.subtype, 0)
+        is_usual = channel_mask in (0, default_mask(channels))
+        self._mask = 0 if is_usual and channels < 3 else channel_mask
+        self._order = xiph_order(channels, channel_mask) if format == "ogg" else None
         large = (total_samples or 0) * self._frame_bytes > RIFF_LIMIT_BYTES
-        self._container = "RF64" if format == "wav" and large else format.upper()
+        self._container = format.upper()
+        if format == "wav" and (large or self._mask):
+            self._container = "RF64" if large else "WAVEX"
         self._file: soundfile.SoundFile | None = None
         self._temporary = _temporary_beside(self.path)
         self._begin()
@@ -188,10 +201,11 @@ class AudioWriter:
 
     def _write_chunk(self, chunk: np.ndarray) -> None:
         size = (self.samples + chunk.shape[1]) * self._frame_bytes
-        if self._container == "WAV" and size > RIFF_LIMIT_BYTES:
+        if self._container in ("WAV", "WAVEX") and size > RIFF_LIMIT_BYTES:
             self._promote_to_rf64()
         assert self._file is not None
-        self._file.write(_encode(chunk.T, self.subtype))
+        ordered = chunk if self._order is None else chunk[self._order]
+        self._file.write(_encode(ordered.T, self.subtype))
         self.samples += chunk.shape[1]
 
     def commit(self) -> Path:
@@ -212,7 +226,7 @@ class AudioWriter:
             file, self._file = self._file, None
             file.close()
             self._check_whole()
-            _clear_timestamp(self._temporary)
+            _edit_header(self._temporary, self._mask)
             if self._sync:
                 with self._temporary.open("rb+") as handle:
                     os.fsync(handle.fileno())
@@ -245,7 +259,7 @@ class AudioWriter:
         self.abort()
 
     def _open(self, path: Path) -> soundfile.SoundFile:
-        return soundfile.SoundFile(
+        file = soundfile.SoundFile(
             fs_name(path),
             "w",
             self.sample_rate,
@@ -254,9 +268,12 @@ class AudioWriter:
             format=self._container,
             **self._mp3_options,
         )
+        if self.format == "flac" and self._mask:
+            file.comment = "0" * (len(_flac_comment(0)) - len(_FLAC_KEY))
+        return file
 
     def _promote_to_rf64(self) -> None:
-        """Copy what has been written into an RF64 file and go on there; no sample is changed."""
+        """Copy what has been written into an RF64 file and continue there; samples stay equal."""
         assert self._file is not None
         self._file.close()
         self._container = "RF64"
@@ -271,7 +288,7 @@ class AudioWriter:
             small.unlink(missing_ok=True)
 
     def _check_whole(self) -> None:
-        """Read the last sample back: libsndfile forgets to report what fails on closing."""
+        """Read the last sample back, because libsndfile doesn't report errors on closing."""
         with soundfile.SoundFile(fs_name(self._temporary)) as file:
             last = 0
             if file.frames == self.samples:
@@ -281,7 +298,7 @@ class AudioWriter:
             raise OSError("the file is shorter than what was written")
 
     def _failed(self, error: BaseException) -> OutputError:
-        """Clean up, and make one line of the error."""
+        """Remove the file, and return the error as one line."""
         self.abort()
         folder = self.path.parent
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
@@ -297,7 +314,7 @@ class AudioWriter:
 
 
 def _temporary_beside(path: Path) -> Path:
-    """A hidden name that no other process uses and whose length doesn't depend on `path`'s."""
+    """Return a hidden name that is unique and whose length doesn't depend on that of `path`."""
     return path.parent / f".separate-{os.getpid()}-{uuid.uuid4().hex[:12]}.part"
 
 
@@ -317,7 +334,7 @@ def _mp3_options(bitrate: int | None, sample_rate: int) -> dict[str, Any]:
 
 
 def _encode(samples: np.ndarray, subtype: str) -> np.ndarray:
-    """Round floats to the depth of the encoding; libsndfile itself rounds down, a DC offset.
+    """Round floats to the depth of the encoding; libsndfile rounds down, which adds an offset.
 
     Args:
         samples: Float `(time, channels)`.
@@ -340,11 +357,31 @@ def _encode(samples: np.ndarray, subtype: str) -> np.ndarray:
     return np.ascontiguousarray(whole << (16 - bits), dtype=np.int16)
 
 
-def _clear_timestamp(path: Path) -> None:
-    """Zero the time in the PEAK chunk of a float WAV, so that equal sound makes equal files."""
+def _flac_comment(mask: int) -> bytes:
+    """Return the comment that names a channel mask (RFC 9639, 8.6.2)."""
+    return f"WAVEFORMATEXTENSIBLE_CHANNEL_MASK=0x{mask:05X}".encode()
+
+
+def _edit_header(path: Path, mask: int) -> None:
+    """Write what libsndfile doesn't: a mask of speakers, and zero as the time of a float WAV.
+
+    Without a time equal sound makes equal files. A FLAC has a comment of the right length.
+
+    Args:
+        path: A complete file.
+        mask: Channel mask to write; 0: none.
+    """
     with path.open("rb+") as handle:
-        head = handle.read(256)
-        at = head.find(b"PEAK")
-        if head[:4] in (b"RIFF", b"RF64") and at > 0:
-            handle.seek(at + 12)
-            handle.write(bytes(4))
+        head = handle.read(512)
+        edits: list[tuple[int, bytes]] = []
+        if head[:4] in (b"RIFF", b"RF64"):
+            if (at := head.find(b"PEAK")) > 0:
+                edits.append((at + 12, bytes(4)))
+            at = head.find(b"fmt ")
+            if mask and head[at + 8 : at + 10] == b"\xfe\xff":  # WAVEFORMATEXTENSIBLE
+                edits.append((at + 28, mask.to_bytes(4, "little")))
+        elif mask and head[:4] == b"fLaC" and (at := head.find(_FLAC_KEY)) > 0:
+            edits.append((at, _flac_comment(mask)))
+        for at, content in edits:
+            handle.seek(at)
+            handle.write(content)

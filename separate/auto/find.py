@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from separate.audio import AudioReader
+from separate.audio import AudioInfo, AudioReader, to_mono
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
 from separate.separator import Separator
@@ -43,6 +43,7 @@ def find_sources(
     path: str | Path,
     *,
     end_seconds: float | None = None,
+    stream: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[FoundSource]:
     """List what can be heard in a file.
@@ -51,6 +52,7 @@ def find_sources(
         separator: Of any queries.
         path: The file.
         end_seconds: What lies behind is not listened to.
+        stream: Which audio stream of the file, from 0.
         on_progress: Called with the part done, 0..1; what it raises ends the search.
 
     Returns:
@@ -60,26 +62,27 @@ def find_sources(
         InputError: The file cannot be read.
     """
     report = on_progress or (lambda part: None)
-    pieces, places, sample_rate = _read_pieces(path, end_seconds)
+    pieces, places, info = _read_pieces(path, end_seconds, stream)
     report(0.1)
     levels = np.array([_power(piece) for piece in pieces])
     if 10 * np.log10(levels.max() + 1e-12) < _SILENT_DB:
         return []
-    names = [*_ALWAYS, *_alike(pieces, sample_rate)]
+    names = [*_ALWAYS, *_alike(pieces, info.sample_rate)]
     total = sum(piece.shape[1] for piece in pieces)
-    stream = separator.stream(
+    separated = separator.stream(
         iter(pieces),
-        sample_rate,
-        pieces[0].shape[0],
+        info.sample_rate,
+        info.channels,
         names,
         lambda done: report(0.15 + 0.85 * min(1.0, done / total)),
+        channel_mask=info.channel_mask,
     )
-    estimates = np.concatenate([block.estimates.mean(axis=1) for block in stream], axis=-1)
+    estimates = np.concatenate([block.estimates for block in separated], axis=-1)
     cuts = np.cumsum([piece.shape[1] for piece in pieces])[:-1]
-    parts = np.split(estimates, cuts, axis=-1)  # (stems, time) a piece
-    powers = np.array([np.square(part).mean(axis=-1) for part in parts])  # (pieces, stems)
+    parts = np.split(estimates, cuts, axis=-1)  # (stems, channels, time) a piece
+    powers = np.array([np.square(part).mean(axis=(1, 2)) for part in parts])  # (pieces, stems)
     found = []
-    for number, (name, likelihood) in enumerate(stream.presence.items()):
+    for number, (name, likelihood) in enumerate(separated.presence.items()):
         level_db = 10 * np.log10((powers[:, number] + 1e-12) / (levels + 1e-9))
         is_heard = (level_db > _HEARD_DB) & (10 * np.log10(levels + 1e-12) > _SILENT_DB)
         if likelihood >= LEAST_PRESENCE and is_heard.any():
@@ -99,18 +102,18 @@ def _without_doubles(found: Sequence[FoundSource]) -> list[FoundSource]:
 
 
 def _power(piece: np.ndarray) -> float:
-    return float(np.square(piece.mean(axis=0)).mean())
+    return float(np.square(piece).mean())
 
 
 def _read_pieces(
-    path: str | Path, end_seconds: float | None
-) -> tuple[list[np.ndarray], list[tuple[float, float]], int]:
+    path: str | Path, end_seconds: float | None, stream: int
+) -> tuple[list[np.ndarray], list[tuple[float, float]], AudioInfo]:
     """Read pieces spread evenly over a file, in one pass.
 
     Returns:
-        Pieces `(channels, time)`, the stretch of time (from, to) that each stands for, and Hz.
+        Pieces `(channels, time)`, the time span (from, to) that each stands for, and the header.
     """
-    with AudioReader(path, end_seconds=end_seconds) as reader:
+    with AudioReader(path, end_seconds=end_seconds, stream=stream) as reader:
         sample_rate = reader.info.sample_rate
         length = max(1, int(PIECE_SECONDS * sample_rate))
         kept: list[tuple[int, np.ndarray]] = []
@@ -124,7 +127,7 @@ def _read_pieces(
     chosen = kept[:: max(1, round(len(kept) / PIECES))]
     starts = [first * PIECE_SECONDS for first, _ in chosen]
     places = list(zip(starts, [*starts[1:], samples / sample_rate], strict=True))
-    return [block for _, block in chosen], places, sample_rate
+    return [block for _, block in chosen], places, reader.info
 
 
 @torch.inference_mode()
@@ -133,7 +136,7 @@ def _alike(pieces: Sequence[np.ndarray], sample_rate: int) -> list[str]:
     encoder = load_encoder("embedded")
     labels = [name for name in vocabulary.labels() if name not in _TOO_WIDE and name not in _ALWAYS]
     sounds = [
-        encoder.embed_audio(torch.from_numpy(piece.mean(axis=0))[None], sample_rate)[0]
+        encoder.embed_audio(torch.from_numpy(to_mono(piece))[None], sample_rate)[0]
         for piece in pieces
         if piece.shape[1] >= sample_rate // 4
     ]

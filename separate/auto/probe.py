@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from separate.audio import AudioReader
+from separate.audio import AudioInfo, AudioReader
 from separate.auto.tagging import BLOCK_SECONDS, TagLikelihoods
 from separate.auto.tree import Node, limited, merged, pruned
 from separate.batch.separation import NOT_FOUND_PRESENCE
@@ -33,7 +33,13 @@ _SILENT = 1e-4  # of the mixture's energy: an estimate below it is nothing
 
 
 def probe(
-    separator: "Separator", path: Path, track: TagLikelihoods, nodes: Sequence[Node], most: int
+    separator: "Separator",
+    path: Path,
+    track: TagLikelihoods,
+    nodes: Sequence[Node],
+    most: int,
+    *,
+    stream: int = 0,
 ) -> list[Node]:
     """Return the nodes that are worth a file or a folder, parents before children.
 
@@ -43,6 +49,7 @@ def probe(
         track: What was heard in it.
         nodes: The tree so far.
         most: Files at most.
+        stream: Which audio stream of the file, from 0.
 
     Raises:
         InputError: The file can't be read.
@@ -51,18 +58,22 @@ def probe(
     written = [node for node in tree if node.is_written]
     if not written:
         return []
-    pieces, rate = _pieces(path, track, _chosen(written))
-    stream = separator.stream(
-        iter(pieces), rate, pieces[0].shape[0], [node.query for node in written]
+    pieces, info = _pieces(path, track, _chosen(written), stream)
+    separated = separator.stream(
+        iter(pieces),
+        info.sample_rate,
+        info.channels,
+        [node.query for node in written],
+        channel_mask=info.channel_mask,
     )
-    blocks = list(stream)
+    blocks = list(separated)
     estimates = np.concatenate([block.estimates for block in blocks], axis=-1)
     energy = np.square(estimates).sum(axis=(1, 2))
     whole = sum(float(np.square(piece).sum()) for piece in pieces)
     absent = {
         node.name
         for node, own in zip(written, energy, strict=True)
-        if own <= _SILENT * whole or stream.presence[node.name] < NOT_FOUND_PRESENCE
+        if own <= _SILENT * whole or separated.presence[node.name] < NOT_FOUND_PRESENCE
     }
     names = [node.name for node in written]
     tree = pruned(tree, absent)
@@ -101,15 +112,14 @@ def _chosen(nodes: Sequence[Node]) -> list[int]:
 
 
 def _pieces(
-    path: Path, track: TagLikelihoods, indices: Sequence[int]
-) -> tuple[list[np.ndarray], int]:
-    """Read some blocks of a file, and its rate."""
+    path: Path, track: TagLikelihoods, indices: Sequence[int], stream: int
+) -> tuple[list[np.ndarray], AudioInfo]:
+    """Read some blocks of a file."""
     first, last = indices[0], indices[-1]
     start = track.start_seconds + first * BLOCK_SECONDS
     end = track.start_seconds + min((last + 1) * BLOCK_SECONDS, track.seconds)
-    with AudioReader(path, start_seconds=start, end_seconds=end) as reader:
-        rate = reader.info.sample_rate
-        length = max(1, round(BLOCK_SECONDS * rate))
+    with AudioReader(path, start_seconds=start, end_seconds=end, stream=stream) as reader:
+        length = max(1, round(BLOCK_SECONDS * reader.info.sample_rate))
         wanted = {index - first for index in indices}
         kept = [block for place, block in enumerate(reader.blocks(length)) if place in wanted]
-    return kept, rate
+    return kept, reader.info

@@ -109,9 +109,17 @@ def separate_all(
         tagger,
         start_seconds=settings.start,
         end_seconds=settings.end,
+        stream=settings.stream,
         on_progress=lambda part: on_part(_TAGGED * part),
     )
-    nodes = probe(separator, path, heard, heard_nodes(heard, job.options), job.options.most)
+    nodes = probe(
+        separator,
+        path,
+        heard,
+        heard_nodes(heard, job.options),
+        job.options.most,
+        stream=settings.stream,
+    )
     on_part(_PROBED)
     places = layout(item.track, nodes, settings)
     written, presence = _write(
@@ -147,7 +155,12 @@ def _write(
     audio = {name: place for name, place in places.items() if name != TREE_NAME}
     with ExitStack() as stack:
         reader = stack.enter_context(
-            AudioReader(path, start_seconds=settings.start, end_seconds=settings.end)
+            AudioReader(
+                path,
+                start_seconds=settings.start,
+                end_seconds=settings.end,
+                stream=settings.stream,
+            )
         )
         rate, total = reader.info.sample_rate, reader.samples
         texts = {TREE_NAME: places[TREE_NAME]}
@@ -173,6 +186,7 @@ def _write(
             channels,
             [node.query for node in written],
             lambda done: on_progress(min(1.0, done / total)) if total else None,
+            channel_mask=reader.info.channel_mask,
         )
         position = 0
         for separated in stream:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separate.audio import AudioReader, resample
+from separate.audio import AudioReader, resample, to_mono
 from separate.errors import SettingsError
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
@@ -133,6 +133,7 @@ def tag_file(
     *,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
+    stream: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> TagLikelihoods:
     """Tag a file block by block; memory grows by 527 numbers a block.
@@ -142,6 +143,7 @@ def tag_file(
         tagger: Loaded.
         start_seconds: What lies before is not heard.
         end_seconds: What lies behind is not heard; None: the end.
+        stream: Which audio stream of the file, from 0.
         on_progress: Called with the part done, 0..1; what it raises ends the tagging.
 
     Returns:
@@ -152,11 +154,12 @@ def tag_file(
     """
     rows = []
     samples = 0
-    with AudioReader(path, start_seconds=start_seconds, end_seconds=end_seconds) as reader:
+    reader = AudioReader(path, start_seconds=start_seconds, end_seconds=end_seconds, stream=stream)
+    with reader:
         rate = reader.info.sample_rate
         for block in reader.blocks(max(1, round(BLOCK_SECONDS * rate))):
             samples += block.shape[1]
-            rows.append(_tag_block(block.mean(axis=0, keepdims=True), rate, tagger))
+            rows.append(_tag_block(to_mono(block)[None], rate, tagger))
             if on_progress is not None and reader.samples:
                 on_progress(min(1.0, samples / reader.samples))
     return TagLikelihoods(np.stack(rows), start_seconds, samples / rate)

@@ -168,7 +168,8 @@ class OutputSet:
         """
         self._folder, self._stems, self._settings = Path(folder), list(places), settings
         self._rate, self._channels, self._total = info.sample_rate, info.channels, total_samples
-        check_format(settings.format, self._rate, self._channels)
+        self._mask = info.channel_mask
+        check_format(settings.format, self._rate, self._channels, self._mask)
         self._subtype = output_subtype(
             settings.format, settings.subtype or info.subtype, self._rate
         )
@@ -205,6 +206,7 @@ class OutputSet:
             subtype="FLOAT" if is_draft else self._subtype,
             mp3_bitrate=self._settings.mp3_bitrate,
             total_samples=self._total,
+            channel_mask=self._mask,
         )
 
     def write(self, blocks: Mapping[str, np.ndarray]) -> None:

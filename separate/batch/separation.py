@@ -206,7 +206,9 @@ def separate_item(
     if path.is_dir():
         raise InputError(f"{path}: holds no audio files; name a file or another folder")
     with (
-        AudioReader(path, start_seconds=settings.start, end_seconds=settings.end) as reader,
+        AudioReader(
+            path, start_seconds=settings.start, end_seconds=settings.end, stream=settings.stream
+        ) as reader,
         OutputSet(
             folder, item.places, reader.info, settings, reader.samples, guard=guard
         ) as outputs,
@@ -218,7 +220,12 @@ def separate_item(
                 on_part(min(1.0, done_samples / total))
 
         stream = separator.stream(
-            reader.blocks(_BLOCK_SAMPLES), info.sample_rate, info.channels, job.queries, report
+            reader.blocks(_BLOCK_SAMPLES),
+            info.sample_rate,
+            info.channels,
+            job.queries,
+            report,
+            channel_mask=info.channel_mask,
         )
         samples = 0
         for block in stream:

@@ -24,6 +24,7 @@ from separate.cli.options import (
     Ray,
     Resume,
     Start,
+    Stream,
     Threads,
 )
 
@@ -191,6 +192,7 @@ def lyrics(
     guards: Guards = True,
     start: Start = None,
     end: End = None,
+    stream: Stream = 0,
     device: Device = "cpu",
     jobs: Jobs = None,
     threads: Threads = None,
@@ -247,6 +249,7 @@ def lyrics(
         threads=threads,
         start=seconds_of("--start", start) or 0.0,
         end=seconds_of("--end", end),
+        stream=stream,
         formats=_formats(output_format),
         short_form=ShortFormSettings(is_concatenated=concatenate),
         guards=GuardSettings(is_on=guards),

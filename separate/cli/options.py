@@ -115,6 +115,9 @@ _OVERWRITE = "Replace existing files that no earlier run wrote."
 _CLIP_MODE = "Samples beyond full scale: clamp (cut off), rescale (one gain for all files) or none."
 Start = Annotated[str | None, _file("--start", metavar="TIME", help=_START)]
 End = Annotated[str | None, _file("--end", metavar="TIME", help="Time to end at.")]
+Stream = Annotated[
+    int, _file("--stream", metavar="N", help="Audio track of a video that has several, from 0.")
+]
 Out = Annotated[
     str, _file("--out", "-o", metavar="DIR", help="Output folder, or a URL (s3, gs, sftp).")
 ]

@@ -39,6 +39,9 @@ def tags_command(
     top: Annotated[int | None, typer.Option(min=1, help="Most classes to list.")] = None,
     start: Annotated[str | None, typer.Option(metavar="TIME", help="Time to start from.")] = None,
     end: Annotated[str | None, typer.Option(metavar="TIME", help="Time to end at.")] = None,
+    stream: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Audio track of a video, from 0.")
+    ] = 0,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write DIR/<track>.txt, a label track of Audacity."),
@@ -59,7 +62,11 @@ def tags_command(
         )
     if sources and (tagger or only):
         raise SettingsError("--sources uses neither --tagger nor --only: leave them out")
-    span = {"start": seconds_of("--start", start) or 0.0, "end": seconds_of("--end", end)}
+    span = {
+        "start_seconds": seconds_of("--start", start) or 0.0,
+        "end_seconds": seconds_of("--end", end),
+        "stream": stream,
+    }
     if labels is not None:
         check_writable(labels)
     tags_in = _by_presence(span) if sources else _by_tagger(tagger, only or (), threshold, span)
@@ -88,7 +95,7 @@ def _by_tagger(tagger: str | None, only: Any, threshold: float, span: dict[str, 
     opened = open_tagger(tagger)
 
     def tag(path: Path) -> list[Tag]:
-        track = tag_file(path, opened, start_seconds=span["start"], end_seconds=span["end"])
+        track = tag_file(path, opened, **span)
         if not rows:
             return tags_of(track, threshold)
         best = track.likelihoods.max(axis=0)
@@ -108,12 +115,12 @@ def _by_presence(span: dict[str, Any]) -> Any:
     from separate.open import open_separator
     from separate.settings import Settings
 
-    if span["start"]:
+    if span.pop("start_seconds"):
         raise SettingsError("--sources starts at the beginning: leave out --start")
     separator = open_separator(Settings())
 
     def tag(path: Path) -> list[Tag]:
-        found = find_sources(separator, path, end_seconds=span["end"])  # type: ignore[arg-type]
+        found = find_sources(separator, path, **span)
         return [Tag(source.name, source.likelihood, source.spans) for source in found]
 
     return tag

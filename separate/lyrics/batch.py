@@ -174,7 +174,7 @@ def _vocals(job: LyricsJob, item: Item, folder: Path) -> Vocals | None:
     Raises:
         InputError: A folder of stems is given, and holds no vocals of this track.
     """
-    if job.settings.start or job.settings.end is not None:
+    if job.settings.start or job.settings.end is not None or job.settings.stream:
         return None
     if job.stems is None:
         sha256 = item.draft.model_sha256.partition(",")[2]

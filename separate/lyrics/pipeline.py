@@ -127,7 +127,7 @@ class Transcriber:
         """Bring a recording to what Whisper hears; separate it if the settings need vocals."""
         settings = self.settings
         if not isinstance(source, np.ndarray):
-            probe(source)  # what can't be read fails before models are loaded
+            probe(source, stream=settings.stream)  # fails before models are loaded
         if vocals is None and needs_vocals(settings):
             vocals = Vocals(separator=self._load_separator(), name=settings.model)
         if isinstance(source, np.ndarray):
@@ -141,6 +141,7 @@ class Transcriber:
             vocals,
             start=settings.start,
             end=settings.end,
+            stream=settings.stream,
             on_progress=on_progress,
         )
 

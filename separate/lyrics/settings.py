@@ -182,6 +182,7 @@ class LyricsSettings:
     threads: int | None = None  # processor threads; None: torch's choice
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end
+    stream: int = 0  # audio stream of a file that has several (video), from 0
     formats: tuple[str, ...] = ("txt", "lrc", "json")
     subtitles: SubtitleSettings = field(default_factory=SubtitleSettings)
     vad: VadSettings = field(default_factory=VadSettings)
@@ -231,6 +232,7 @@ class LyricsSettings:
         _in_range("--start", self.start, 0, 1e7, " seconds")
         _in_range("--end", self.end, 0, 1e7, " seconds")
         _require(self.end is None or self.end > self.start, "--end must be later than --start")
+        _in_range("--stream", self.stream, 0, 1000)
 
     @property
     def is_timing_words(self) -> bool:

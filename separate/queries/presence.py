@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from separate.audio import to_mono
 from separate.errors import QueryError
 from separate.queries import vocabulary
 from separate.queries.base import QueryEncoder
@@ -102,7 +103,7 @@ class PresenceMeter:
             if len(collected.loudest) == _LOUDEST and energy <= collected.loudest[0].energy:
                 continue
             estimate_mono, mixture_mono = (
-                audio[:, : _SECONDS * self._sample_rate].mean(0) for audio in (estimate, mixture)
+                to_mono(audio[:, : _SECONDS * self._sample_rate]) for audio in (estimate, mixture)
             )
             push = heapq.heappush if len(collected.loudest) < _LOUDEST else heapq.heapreplace
             push(collected.loudest, _Segment(energy, self._segments, estimate_mono, mixture_mono))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from separate.audio.read import AudioReader
+from separate.audio import AudioReader, to_mono
 from separate.errors import QueryError
 from separate.queries import vocabulary
 from separate.queries.base import QueryEncoder
@@ -252,7 +252,7 @@ def embed_example(encoder: QueryEncoder, path: Path) -> Tensor:
     reader = AudioReader(path, end_seconds=LONGEST_EXAMPLE_SECONDS)
     sample_rate = reader.info.sample_rate
     blocks = reader.blocks(int(PIECE_SECONDS * sample_rate))
-    pieces = [torch.from_numpy(block).mean(dim=0) for block in blocks]
+    pieces = [torch.from_numpy(to_mono(block)) for block in blocks]
     shortest = int(SHORTEST_EXAMPLE_SECONDS * sample_rate)
     if len(pieces[0]) < shortest:
         raise QueryError(

@@ -173,7 +173,7 @@ def _measured(
     windows = []
     for start, stop in windows_of(audio.shape[1], length, least):
         window = np.ascontiguousarray(audio[:, start:stop])
-        if 10 * np.log10(np.square(window.mean(0)).mean() + 1e-12) < settings.least_level_db:
+        if 10 * np.log10(np.square(window).mean() + 1e-12) < settings.least_level_db:
             continue
         clues = finder.measure(window)
         if clues.music >= settings.least_music:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from separate.audio import to_mono
 from separate.corpus.mixtures.clues import LABELS, ClueFinder, levels_db, windows_of
 from separate.corpus.sources.store import SAMPLE_RATE
 from separate.errors import DataError, OutputError
@@ -168,7 +169,7 @@ def states_of(
     Returns:
         A state a label, `(labels,)`; None for a silent window.
     """
-    level_db = float(levels_db(mixture.mean(0)[None])[0, 0])
+    level_db = float(levels_db(to_mono(mixture)[None])[0, 0])
     if level_db < _QUIET_DB:
         return None
     lines = {label: _line(label, song) for label in stems}
@@ -176,7 +177,7 @@ def states_of(
     for number, name in enumerate(LABELS):
         own = [stems[label] for label, line in lines.items() if name in line]
         total = np.sum(own, axis=0) if own else np.zeros_like(mixture)
-        mean_db, peak_db = levels_db(total.mean(0)[None])[0] - level_db
+        mean_db, peak_db = levels_db(to_mono(total)[None])[0] - level_db
         if mean_db >= _SOUNDS_DB:
             states[number] = SOUNDS
         elif mean_db <= _SILENT_DB and peak_db <= _SILENT_PEAK_DB:

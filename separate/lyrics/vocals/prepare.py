@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from separate.audio import AudioReader
+from separate.audio import AudioInfo, AudioReader
 from separate.errors import InputError
 from separate.lyrics.settings import SAMPLE_RATE, VadSettings
 from separate.lyrics.vocals.signals import Signal, Signals, in_blocks
@@ -55,6 +55,7 @@ def prepare_file(
     *,
     start: float = 0.0,
     end: float | None = None,
+    stream: int = 0,
     on_progress: Progress | None = None,
 ) -> Prepared:
     """Read a file, separate it where needed, and keep what Whisper needs.
@@ -66,13 +67,14 @@ def prepare_file(
         vocals: Their source; None: the mixture alone.
         start: Seconds into the file.
         end: Seconds into the file; None: its end.
+        stream: Which audio stream of the file, from 0.
         on_progress: Called with the part that is done.
 
     Raises:
         InputError: A file is damaged, or a stem does not belong to it.
     """
     began = time.perf_counter()
-    with AudioReader(path, start_seconds=start, end_seconds=end) as reader:
+    with AudioReader(path, start_seconds=start, end_seconds=end, stream=stream) as reader:
         total = reader.samples or 0
 
         def report(done_samples: int) -> None:
@@ -81,9 +83,7 @@ def prepare_file(
 
         blocks = reader.blocks(_BLOCK_SAMPLES)
         info = reader.info
-        signals, presence = _fill(
-            blocks, info.sample_rate, info.channels, folder, vad, vocals, report
-        )
+        signals, presence = _fill(blocks, info, folder, vad, vocals, report)
     if vocals is not None and vocals.path is not None:
         _check_length(path, vocals.path, signals)
     name = vocals.name if vocals is not None else None
@@ -108,24 +108,22 @@ def prepare_array(
         if on_progress is not None:
             on_progress(min(1.0, done_samples / array.shape[1]))
 
-    signals, presence = _fill(
-        in_blocks(array), sample_rate, array.shape[0], folder, vad, vocals, report
-    )
+    info = AudioInfo(sample_rate, array.shape[0], array.shape[1], "FLOAT", "array")
+    signals, presence = _fill(in_blocks(array), info, folder, vad, vocals, report)
     name = vocals.name if vocals is not None else None
     return Prepared(signals, presence, name, 0.0, time.perf_counter() - began)
 
 
 def _fill(
     blocks: Iterable[np.ndarray],
-    sample_rate: int,
-    channels: int,
+    info: AudioInfo,
     folder: Path,
     vad: VadSettings,
     vocals: Vocals | None,
     report: Callable[[int], None],
 ) -> tuple[Signals, float | None]:
     """Write the signals; return them and the presence of vocals."""
-    mixture = Signal(folder / "mixture.f32", sample_rate, vad)
+    mixture = Signal(folder / "mixture.f32", info.sample_rate, vad)
 
     def through() -> Iterator[np.ndarray]:
         for block in blocks:
@@ -138,11 +136,18 @@ def _fill(
         for block in through():
             done += block.shape[1]
             report(done)
-        signal = None if vocals is None else _given(vocals, sample_rate, folder, vad)
+        signal = None if vocals is None else _given(vocals, info.sample_rate, folder, vad)
         return Signals(mixture, signal), vocals.presence if vocals else None
-    stream = vocals.separator.stream(through(), sample_rate, channels, [VOCALS], report)
+    stream = vocals.separator.stream(
+        through(),
+        info.sample_rate,
+        info.channels,
+        [VOCALS],
+        report,
+        channel_mask=info.channel_mask,
+    )
     separated = (block.estimates[0] for block in stream)
-    signal = Signal(folder / "vocals.f32", sample_rate, vad).fill(separated)
+    signal = Signal(folder / "vocals.f32", info.sample_rate, vad).fill(separated)
     return Signals(mixture, signal), float(stream.presence[VOCALS])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from separate.audio import Resampler
+from separate.audio import Downmix, Resampler
 from separate.errors import OutputError
 from separate.lyrics.segmentation.vad import Loudness, relative
 from separate.lyrics.settings import SAMPLE_RATE, VadSettings
@@ -26,6 +26,7 @@ class Signal:
         """
         self._path = path
         self._resampler = Resampler(1, sample_rate, SAMPLE_RATE)
+        self._downmix: Downmix | None = None  # made for the channels of the first block
         self._loudness = Loudness(vad)
         self._rms: np.ndarray | None = None
         self._hop = vad.hop_length
@@ -37,20 +38,25 @@ class Signal:
         return self._loudness.samples
 
     def append(self, block: np.ndarray) -> None:
-        """Append samples `(channels, time)`; the mean of the channels is kept.
+        """Append samples `(channels, time)`; one channel is kept, see `Downmix`.
 
         Raises:
             OutputError: The disk is full.
         """
-        self._write(self._resampler.process(block.mean(axis=0, keepdims=True))[0])
+        if self._downmix is None:
+            self._downmix = Downmix(len(block))
+        self._write(self._resampler.process(self._downmix.process(block)[None])[0])
 
     def finish(self) -> None:
-        """Append the samples that the resampler still holds.
+        """Append the samples that downmix and resampler still hold.
 
         Raises:
             OutputError: The disk is full.
         """
-        self._write(self._resampler.process(np.zeros((1, 0), np.float32), last=True)[0])
+        rest = np.zeros((1, 0), np.float32)
+        if self._downmix is not None:
+            rest = self._downmix.end()[None]
+        self._write(self._resampler.process(rest, last=True)[0])
 
     def fill(self, blocks: Iterable[np.ndarray]) -> "Signal":
         """Append all blocks `(channels, time)`, finish, and return this signal.

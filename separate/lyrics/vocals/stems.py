@@ -59,7 +59,8 @@ class StemsIndex:
 def _has_vocals(record: Record) -> bool:
     """Whether a record tells of the whole file's vocals, at their own level."""
     settings = record.settings
-    is_whole = not settings.get("start") and settings.get("end") is None
+    part = settings.get("start") or settings.get("stream")
+    is_whole = not part and settings.get("end") is None
     is_level = settings.get("clip_mode") != "rescale"
     named = any(output.stem.casefold() in _NAMES for output in record.outputs)
     return record.command == "run" and not record.error and is_whole and is_level and named

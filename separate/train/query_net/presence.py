@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from separate.audio import read_audio, resample
+from separate.audio import read_audio, resample, to_mono
 from separate.errors import DataError
 from separate.queries import vocabulary
 from separate.queries.encoders import load_encoder
@@ -84,7 +84,7 @@ def _spread(paths: list[Path], generator: random.Random) -> np.ndarray:
     position = int(generator.uniform(0, 2) * RATE)
     for path in paths:
         samples, rate = read_audio(path)
-        sound = resample(samples.mean(axis=0, keepdims=True), rate, RATE)[0]
+        sound = resample(to_mono(samples)[None], rate, RATE)[0]
         end = min(position + len(sound), len(result))
         result[position:end] = sound[: max(end - position, 0)]
         position = end + int(generator.uniform(0, 0.5) * RATE)

@@ -17,7 +17,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from separate.audio import read_audio, resample
+from separate.audio import read_audio, resample, to_mono
 from separate.corpus.sources.store import SAMPLE_RATE as CACHE_RATE
 from separate.errors import DataError
 from separate.queries import vocabulary
@@ -174,7 +174,7 @@ def windows(
     samples: np.ndarray, sample_rate: int, seconds: float = WINDOW_SECONDS
 ) -> Iterator[np.ndarray]:
     """Cut audio `(channels, time)` into mono windows at 32 kHz, without the quiet ones."""
-    mono = samples.mean(axis=0, keepdims=True)
+    mono = to_mono(samples)[None]
     if sample_rate != SAMPLE_RATE:
         mono = resample(mono, sample_rate, SAMPLE_RATE)
     size = int(seconds * SAMPLE_RATE)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from separate.audio import resample
+from separate.audio import resample, to_mono
 from separate.auto.tagging import Tagger
 from separate.errors import DataError, OutputError
 from separate.models.bands import from_bands
@@ -135,7 +135,7 @@ class Miner:
     @torch.no_grad()
     def likelihoods(self, audio: np.ndarray) -> Tensor:
         """Tag `(channels, samples)` at 44.1 kHz: `(527,)`."""
-        mono = np.asarray(audio, np.float32).mean(axis=0, keepdims=True)
+        mono = to_mono(np.asarray(audio, np.float32))[None]
         at_rate = torch.from_numpy(resample(mono, SAMPLE_RATE, _TAGGER_RATE))
         return self.tagger.likelihoods(at_rate)[0].cpu()
 
