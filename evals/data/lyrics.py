@@ -10,7 +10,8 @@ from pathlib import Path
 
 from separate.audio import read_audio
 from separate.errors import DataError, InputError
-from separate.evals.data.songs import Song, SongFolder, audio_files, find_songs
+from separate.evals.data.layouts import audio_files
+from separate.evals.data.songs import Song, SongFolder, find_songs
 from separate.lyrics.segmentation.line_times import EXTENSIONS, read_line_times
 
 LYRICS_NAME = "lyrics.txt"

@@ -1,12 +1,14 @@
 """Songs with their stems: read from a folder, one song at a time.
 
-A song's folder has one of two layouts:
+A song's folder has one of these layouts:
 
 - any stems folder: one audio file a stem; `song.json` maps each file's name to its parent stem
   (`{"stems": {"lead_vocals": "vocals", ...}}`, or that inner object alone); without it the parent
-  follows from the file's name. The mixture is the `mixture` file, or the sum of the stems;
+  follows from the file's name. The mixture is the file of that name (`layouts.take_mixtures`),
+  or the sum of the stems;
 - MUSDB18-HQ: `mixture.wav`, `vocals.wav`, `drums.wav`, `bass.wav`, `other.wav`, which is the same
-  without `song.json`.
+  without `song.json`;
+- MoisesDB: `data.json` and a folder a stem.
 
 Songs that `separate data` cached or rendered (`<stem>.npy`) are read too. Songs lie in the folder
 itself or in one folder a split (`train`, `valid`, `test`).
@@ -20,12 +22,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from separate.audio import AUDIO_EXTENSIONS, read_audio
+from separate.audio import read_audio
 from separate.errors import DataError
+from separate.evals.data.layouts import (
+    Files,
+    check_mixture,
+    moises_parents,
+    stem_files,
+    take_mixtures,
+)
 from separate.queries.vocabulary import STEMS, label_of
 
 ACCOMPANIMENT = "accompaniment"  # everything but the vocals
-_MIXTURE_NAMES = ("mixture", "mix")
 _CACHED_RATE = 44_100  # Hz, of `separate data`
 
 
@@ -110,17 +118,16 @@ class SongFolder:
                 in sample rate.
             InputError: An audio file is damaged.
         """
-        files = {path.stem: path for path in _stem_files(self.folder)}
-        mixture_file = next((files.pop(name) for name in _MIXTURE_NAMES if name in files), None)
+        files, mixture_file = self._files()
         parents = self._parents(files)
         grouped: dict[str, list[np.ndarray]] = {}
         rates: dict[int, Path] = {}
         for label, parent in parents.items():
-            audio, rate = _read(files[label])
-            rates[rate] = files[label]
-            grouped.setdefault(parent, []).append(audio)
+            read = [_read(path) for path in files[label]]
+            rates.update({rate: path for path, (_, rate) in zip(files[label], read, strict=True)})
+            grouped.setdefault(parent, []).extend(audio for audio, _ in read)
             if self.fine and label != parent:
-                grouped[label.replace("_", " ")] = [audio]
+                grouped[label.replace("_", " ")] = [audio for audio, _ in read]
         if mixture_file is not None:
             mixture, rate = _read(mixture_file)
             rates[rate] = mixture_file
@@ -131,8 +138,11 @@ class SongFolder:
         whole = [part for parent in set(parents.values()) for part in grouped[parent]]
         stems = {name: sum_parts(parts) for name, parts in grouped.items() if name in wanted}
         order = sorted(stems, key=lambda stem: (STEMS.index(stem) if stem in STEMS else 9, stem))
-        given = mixture if mixture_file is not None else sum_parts(whole)
-        *aligned, mixture = align([*(stems[stem] for stem in order), given])
+        total = sum_parts(whole)
+        given = mixture if mixture_file is not None else total
+        *aligned, mixture, total = align([*(stems[stem] for stem in order), given, total])
+        if mixture_file is not None:
+            check_mixture(mixture_file, mixture, total)
         return Song(self.name, next(iter(rates)), mixture, dict(zip(order, aligned, strict=False)))
 
     def labels(self) -> list[str]:
@@ -141,18 +151,23 @@ class SongFolder:
         Raises:
             DataError: `song.json` is malformed, or names a stem without a file.
         """
-        files = {path.stem: path for path in _stem_files(self.folder)}
-        for name in _MIXTURE_NAMES:
-            files.pop(name, None)
-        return sorted(self._labels(self._parents(files)))
+        return sorted(self._labels(self._parents(self._files()[0])))
+
+    def _files(self) -> tuple[Files, Path | None]:
+        """Return the files of each stem, and the mixture's if there is one."""
+        files = stem_files(self.folder)
+        mixtures = take_mixtures(files)
+        return files, mixtures[0] if mixtures else None
 
     @staticmethod
     def _labels(parents: Mapping[str, str]) -> set[str]:
         """Return the labels that can be queried; the parent `rest` holds unnamed sources."""
         return {label.replace("_", " ") for label, parent in parents.items() if parent != "rest"}
 
-    def _parents(self, files: Mapping[str, Path]) -> dict[str, str]:
+    def _parents(self, files: Files) -> Mapping[str, str]:
         """Map each stem label to its parent."""
+        if moises := moises_parents(self.folder, files):
+            return moises
         path = self.folder / "song.json"
         if not path.is_file():
             if not files:
@@ -191,14 +206,14 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
     path = Path(path)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; give a folder with one folder a song")
-    if split is None and _stem_files(path):
+    if split is None and stem_files(path):
         return [SongFolder(path, path.parent.name)]
     songs = []
     for folder in _folders(path):
-        if _stem_files(folder):
+        if stem_files(folder):
             songs.append(SongFolder(folder, path.name))
         else:
-            songs += [SongFolder(sub, folder.name) for sub in _folders(folder) if _stem_files(sub)]
+            songs += [SongFolder(sub, folder.name) for sub in _folders(folder) if stem_files(sub)]
     if split is not None:
         splits = sorted({song.split for song in songs})
         songs = [song for song in songs if song.split == split]
@@ -207,12 +222,6 @@ def find_songs(path: Path, split: str | None = None) -> list[SongFolder]:
     if not songs:
         raise DataError(f"{path}: holds no folder with audio files; give one folder a song")
     return songs
-
-
-def _stem_files(folder: Path) -> list[Path]:
-    """Return a song's files: sound files and the arrays of a cached song."""
-    arrays = sorted(folder.glob("*.npy")) if (folder / "song.json").is_file() else []
-    return audio_files(folder) + arrays
 
 
 def _read(path: Path) -> tuple[np.ndarray, int]:
@@ -224,17 +233,6 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: damaged; cache the song again") from error
     return np.ascontiguousarray(array.T, dtype=np.float32) / 32768, _CACHED_RATE
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """Return the sound files of a folder itself, sorted."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in AUDIO_EXTENSIONS
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
 
 
 def align(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from separate.audio import read_audio, resample, to_mono
 from separate.errors import DataError, SettingsError
-from separate.evals.data.songs import Song, SongReader, audio_files
+from separate.evals.data.layouts import audio_files
+from separate.evals.data.songs import Song, SongReader
 from separate.evals.metrics.sdr import bootstrap, global_sdr, si_sdr
 from separate.evals.tasks.evaluation import Evaluation, opened, opened_separator
 from separate.evals.tasks.methods import separate_song

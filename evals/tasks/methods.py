@@ -14,7 +14,8 @@ import numpy as np
 
 from separate.audio import read_audio
 from separate.errors import DataError
-from separate.evals.data.songs import ACCOMPANIMENT, STEMS, Song, align, audio_files
+from separate.evals.data.layouts import audio_files
+from separate.evals.data.songs import ACCOMPANIMENT, STEMS, Song, align
 from separate.settings import KEYS, Settings
 
 if TYPE_CHECKING:

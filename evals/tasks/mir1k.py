@@ -20,12 +20,12 @@ import numpy as np
 from separate.audio import read_audio
 from separate.corpus.sources.convert import IKALA, IKALA_CHANNELS, TRAIN_SINGERS
 from separate.errors import DataError
+from separate.evals.data.layouts import audio_files
 from separate.evals.data.songs import (
     ACCOMPANIMENT,
     Song,
     SongReader,
     align,
-    audio_files,
     sum_parts,
 )
 from separate.evals.metrics.bss_filters import bss_eval

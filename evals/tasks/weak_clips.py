@@ -12,7 +12,7 @@ import numpy as np
 
 from separate.audio import read_audio, resample, to_mono
 from separate.errors import DataError
-from separate.evals.data.songs import audio_files
+from separate.evals.data.layouts import audio_files
 from separate.evals.tasks.clips import TAGS, held_out, is_held_out
 
 SAMPLE_RATE = 44100

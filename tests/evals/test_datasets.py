@@ -25,10 +25,54 @@ def test_stems_are_summed_by_parent_and_the_mixture_is_their_sum(tmp_path):
 
 
 def test_a_mixture_file_is_the_mixture(tmp_path):
-    write_song(tmp_path / "Song", {**four_stems(), "mixture": tone(100)})
+    mastered = 0.8 * sum(four_stems().values())
+    write_song(tmp_path / "Song", {**four_stems(), "mixture": mastered})
     song = find_songs(tmp_path)[0].load()
     assert list(song.references) == ["vocals", "drums", "bass", "other"]
-    np.testing.assert_array_equal(song.mixture, tone(100))
+    np.testing.assert_array_equal(song.mixture, mastered)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Mixture", "MIX", "mixdown", "song - full mix", "Band_Song_MIX", "Master", "a (mix"],
+)
+def test_mixtures_are_recognised_by_name_in_any_case(tmp_path, name):
+    mastered = 0.8 * sum(four_stems().values())
+    write_song(tmp_path / "Song", {**four_stems(), name: mastered, "drums_mix": noise(1)})
+    reader = find_songs(tmp_path)[0]
+    song = reader.load()
+    assert list(song.references) == ["vocals", "drums", "bass", "other"]
+    np.testing.assert_array_equal(song.mixture, mastered)
+    assert name not in reader.labels() and "drums mix" in reader.labels()
+
+
+def test_a_mixture_that_is_not_the_sum_is_refused(tmp_path):
+    write_song(tmp_path / "Song", {**four_stems(), "Mixdown": tone(100)})
+    with pytest.raises(DataError, match="not the sum of the stems"):
+        find_songs(tmp_path)[0].load()
+
+
+def test_moisesdb(tmp_path):
+    stems = {"vocals": [tone(440), tone(550)], "guitar": [tone(900)], "percussion": [noise(1)]}
+    folder = tmp_path / "moisesdb" / "moisesdb_v0.1" / "0a1b"
+    for stem, tracks in stems.items():
+        write_song(folder / stem, {f"{stem}-{i}": audio for i, audio in enumerate(tracks)})
+    content = {"song": "A", "stems": [{"stemName": stem, "tracks": []} for stem in stems]}
+    (folder / "data.json").write_text(json.dumps(content))
+    for root in (tmp_path / "moisesdb", folder.parent, folder):
+        (reader,) = find_songs(root)
+        song = reader.load()
+        assert list(song.references) == ["vocals", "other"]
+        np.testing.assert_allclose(song.references["vocals"], sum(stems["vocals"]), atol=1e-6)
+        np.testing.assert_allclose(song.references["other"], tone(900) + noise(1), atol=1e-6)
+
+
+def test_medleydb_is_refused(tmp_path):
+    song = write_song(tmp_path / "Audio" / "Band_Song", {"Band_Song_MIX": tone(100)})
+    write_song(song / "Band_Song_STEMS", {"Band_Song_STEM_01": tone(100)})
+    for root in (tmp_path / "Audio", song):
+        with pytest.raises(DataError, match="MedleyDB"):
+            find_songs(root)
 
 
 def test_names_tell_the_parent_without_song_json(tmp_path):

@@ -37,6 +37,8 @@ class FakeSeparator:
         channels: int,
         queries: Sequence,
         on_progress: Callable[[int], None] | None = None,
+        *,
+        channel_mask: int = 0,
     ) -> "FakeStream":
         queries = check_queries(queries)
         if any(query.name == "unanswerable" for query in queries):
