@@ -46,7 +46,8 @@ def test_what_progress_raises_stops_it(separator):
 @pytest.mark.parametrize("seconds", [1, 40, 95, 100, 500])
 def test_pieces_are_few_and_cover_the_file(tmp_path, seconds):
     soundfile.write(tmp_path / "a.wav", np.zeros(seconds * 100), 100)
-    pieces, places, rate = _read_pieces(tmp_path / "a.wav", None)
+    pieces, places, info = _read_pieces(tmp_path / "a.wav", None, 0)
+    rate = info.sample_rate
     assert rate == 100 and len(pieces) == len(places) <= 2 * PIECES
     assert places[0][0] == 0 and places[-1][1] == seconds
     assert all(piece.shape[1] <= PIECE_SECONDS * rate for piece in pieces)
