@@ -19,7 +19,7 @@ from separate.memory import release_memory
 from separate.queries.combination import Combination
 from separate.queries.encoders import load_encoder
 from separate.queries.grammar import split_queries
-from separate.queries.presence import PresenceMeter
+from separate.queries.presence import ABSENT_GAIN, PresenceMeter, judged_as
 from separate.queries.query import Query, parse_query
 from separate.renamed import renamed
 from separate.settings import Settings
@@ -108,6 +108,11 @@ class Separator:
             some = slice(start, start + block.residual.shape[-1])
             estimates[..., some], residual[:, some] = block.estimates, block.residual
             start = some.stop
+        for name in stream.absent:
+            lost = (1 - ABSENT_GAIN) * estimates[stream.names.index(name)]
+            estimates[stream.names.index(name)] -= lost
+            if len(stream.names) == 1:  # else other queries may have it
+                residual += lost
         return Separation(
             dict(zip(stream.names, torch.from_numpy(estimates), strict=True)),
             torch.from_numpy(residual),
@@ -170,7 +175,9 @@ class SeparationStream:
         self._combination = Combination(queries)
         sources = self._combination.sources
         self._prepared = [model.prepare(sources) for model in self._models] if sources else []
-        self._meter = PresenceMeter(separator._encoder, sources, separator.sample_rate)
+        broader = self._broader()
+        judged = [judged_as(separator._encoder, s, broader.get(s)) for s in sources]
+        self._meter = PresenceMeter(separator._encoder, judged, separator.sample_rate)
         self._blocks = separate_stream(
             blocks,
             sample_rate,
@@ -193,6 +200,18 @@ class SeparationStream:
         return dict(zip(self.names, found, strict=True))
 
     @property
+    def absent(self) -> list[str]:
+        """Queries whose sources were not found and whose estimates are to be made softer.
+
+        Blocks are yielded before this is known, as they are separated; `Separator.separate` and
+        `separate run` apply it. Estimates that sum to the mixture stay as they are.
+        """
+        if self._settings.keep_absent or (self._settings.sum_to_mixture and len(self.names) > 1):
+            return []
+        found = self._combination.absent(list(self.presence.values()))
+        return [self.names[at] for at in found]
+
+    @property
     def routes(self) -> dict[str, str]:
         """Each query's route in words, by its name, where a model has several."""
         found: dict[str, str] = {}
@@ -203,13 +222,17 @@ class SeparationStream:
     @property
     def answered_as(self) -> dict[str, str]:
         """The broader sources that queries get, in words, by name; others are left out."""
-        broader: dict[Query, str] = {}
-        sources = self._combination.sources
-        for model, prepared in zip(self._models, self._prepared, strict=False):
-            pairs = zip(sources, model.answered_as(prepared), strict=True)
-            broader.update({source: name for source, name in pairs if name is not None})
+        broader = self._broader()
         said = ((query.name, query.answered_as(broader)) for query in self._queries)
         return {name: words for name, words in said if words is not None}
+
+    def _broader(self) -> dict[Query, str]:
+        """The broader label of each single source that is answered by one."""
+        broader: dict[Query, str] = {}
+        for model, prepared in zip(self._models, self._prepared, strict=False):
+            pairs = zip(self._combination.sources, model.answered_as(prepared), strict=True)
+            broader.update({source: name for source, name in pairs if name is not None})
+        return broader
 
     def _combined(self, block: StreamBlock) -> StreamBlock:
         """Turn estimates of single sources into those of the queries."""

@@ -33,6 +33,7 @@ class Settings:
     overlap: float | None = None  # part of a window that is cross-faded, 0..0.5; None: the model's
     shifts: int = 0  # further positions of the transform that are averaged, 0..10
     sum_to_mixture: bool = False  # the estimates of several queries sum to the mixture
+    keep_absent: bool = False  # False: an estimate whose source was not found is 30 dB softer
     mask_exponent: float = 1.0  # masks are raised to this power, 0.25..4
     start: float = 0.0  # seconds into the file
     end: float | None = None  # seconds into the file; None: its end

@@ -100,8 +100,11 @@ def queries_command(
     phrases: Annotated[int, typer.Option(min=1, help="Synonyms a stem.")] = 8,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each song's excerpt.")] = 30.0,
     per_class: Annotated[int, typer.Option(min=1, help="Clip mixtures a class.")] = 4,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Ask the locked half of the phrases too.")
+    ] = False,
 ) -> None:
-    """What synonyms and paraphrases cost against the plain label; ROC AUC of presence."""
+    """How queries are understood: cost of other wordings, how phrases are read, presence."""
     from separate.evals.data.songs import STEMS, find_songs
     from separate.evals.tasks.clips import draw, held_out
     from separate.evals.tasks.queries import QueriesEval
@@ -112,6 +115,6 @@ def queries_command(
     chosen = options.choose(STEMS)
     evaluation = QueriesEval(
         chosen.method, chosen.stems, *options.place(path),
-        trained_on=chosen.trained_on, phrases=phrases, seconds=seconds,
+        trained_on=chosen.trained_on, phrases=phrases, seconds=seconds, locked=locked,
     )  # fmt: skip
     options.evaluate(evaluation, [*songs, *mixtures], "songs and mixtures")

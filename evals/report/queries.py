@@ -62,6 +62,29 @@ def classes_table(results: Sequence[Result]) -> Table:
     return Table(f"{method_name(result)}, by {result['by']}, each class", header, tuple(rows))
 
 
+def understanding_table(results: Sequence[Result]) -> Table:
+    """One row a measure of how queries are understood."""
+    result = only(results, "queries")
+    rows = []
+    for kind in ("synonym", "paraphrase"):
+        means = [result["summary"][stem][f"{kind}_cost"]["mean"] for stem in result["stems"]]
+        known = [value for value in means if value is not None and value == value]
+        mean = sum(known) / len(known) if known else float("nan")
+        rows.append((f"{kind}s cost, mean of stems", f"{number(mean, 2)} dB", str(len(known))))
+    for kind, entry in result["reading"].items():
+        share = 100 * entry["right"] / entry["phrases"]
+        rows.append((f"{kind} read right", f"{number(share, 0)} %", str(entry["phrases"])))
+    for half, entry in result["phrases"].items():
+        counts = (str(entry["present"] + entry["absent"]), str(entry["present"]))
+        if entry["present"] and entry["absent"]:
+            rows.append((f"presence, {half} phrases: ROC AUC", number(entry["auc"], 3), counts[0]))
+            missed, wrong = (number(100 * entry[key], 1) for key in ("missed", "wrongly_found"))
+            rows.append((f"presence, {half}: present, not found", f"{missed} %", counts[1]))
+            rows.append((f"presence, {half}: absent, found", f"{wrong} %", str(entry["absent"])))
+    note = f"{method_name(result)}.{seen_note([result], 'song')}"
+    return Table("Understanding of queries", ("measure", "value", "cases"), tuple(rows), note)
+
+
 def queries_table(results: Sequence[Result]) -> Table:
     """One row a stem: SDR of its plain label, and the cost of other wordings."""
     result = only(results, "queries")

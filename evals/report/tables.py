@@ -15,7 +15,12 @@ from typing import Any
 from separate.errors import DataError, OutputError
 from separate.evals.report.lyrics import lyrics_songs_table, lyrics_table
 from separate.evals.report.published_scores import PUBLISHED
-from separate.evals.report.queries import classes_table, clips_table, queries_table
+from separate.evals.report.queries import (
+    classes_table,
+    clips_table,
+    queries_table,
+    understanding_table,
+)
 from separate.evals.report.songs import (
     labels_table,
     mir1k_table,
@@ -50,6 +55,7 @@ TABLES: dict[str, Callable[[Sequence[Result]], Table]] = {
     "clips": clips_table,
     "clips-classes": classes_table,
     "queries": queries_table,
+    "understanding": understanding_table,
     "weak": weak_table,
     "thresholds": thresholds_table,
     "lyrics": lyrics_table,
@@ -69,7 +75,7 @@ _SHOWN: dict[str, tuple[Callable[[Sequence[Result]], Table], ...]] = {
     "musdb": (lambda results: songs_table(only(results, "musdb"), "SDR"), musdb_table),
     "mir1k": (mir1k_table,),
     "clips": (classes_table, clips_table),
-    "queries": (queries_table,),
+    "queries": (understanding_table, queries_table),
     "weak": (weak_table, weak_curves),
     "thresholds": (thresholds_table,),
     "lyrics": (lambda results: lyrics_songs_table(only(results, "lyrics")), lyrics_table),

@@ -125,6 +125,7 @@ def open_separator(method: Method) -> "Separator":
         overlap=method.overlap,
         shifts=method.shifts,
         sum_to_mixture=method.sum_to_mixture,
+        keep_absent=True,  # separation and presence are scored each by itself
     )
     return Separator(settings)
 

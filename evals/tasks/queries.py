@@ -19,7 +19,9 @@ from separate.evals.metrics.sdr import FRAME_SECONDS, bootstrap, median_of_frame
 from separate.evals.tasks.clips import ClipMixture
 from separate.evals.tasks.evaluation import Evaluation, opened_separator
 from separate.evals.tasks.methods import separate_song
+from separate.evals.tasks.phrases import PresencePhrase, clear_phrases, reading_scores
 from separate.evals.tasks.results import SongScores
+from separate.queries.presence import NOT_FOUND
 from separate.queries.query import Query
 from separate.queries.vocabulary import FRESH_PROBES, PROBES, label_of, labels
 from separate.sdr import frame_sdr
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from separate.separator import Separator
 
 PARAPHRASES = ("please take out the {}", "I want to hear only {}", "extract {} from this song")
+_ASKED = 12  # phrases at most that are asked of each mixture, present and absent ones each
 _ABSENT = 4  # absent labels that are asked of each mixture
 
 
@@ -38,6 +41,7 @@ class QueriesEval(Evaluation):
     phrases: int = 8  # synonyms a stem at most; paraphrases are added
     seconds: float = 30.0  # of the middle of each song
     seed: int = 0  # of the absent labels that are asked for
+    locked: bool = False  # ask the locked half of the phrases for presence too
 
     kind = "queries"
 
@@ -51,7 +55,8 @@ class QueriesEval(Evaluation):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return all that a song's scores depend on."""
-        chosen = {"phrases": self.phrases, "excerpt_seconds": self.seconds, "seed": self.seed}
+        chosen = {"phrases": self.phrases, "excerpt_seconds": self.seconds, "seed": self.seed,
+                  "locked": self.locked}  # fmt: skip
         return {**super().fingerprint(), **chosen}
 
     def score(self, reader: SongReader) -> SongScores:
@@ -68,13 +73,34 @@ class QueriesEval(Evaluation):
         else:
             found = [stem for stem in self.stems if stem in song.references]
             stems = {stem: self._score_phrases(song, stem, separator) for stem in found}
+        sounding = getattr(reader, "labels", lambda: list(song.references))()
         return {
             "song": song.name,
             "split": reader.split,
             "seconds": song.seconds,
             "stems": {stem: entry for stem, entry in stems.items() if entry},
             "presence": presence,
+            "phrases": self._ask_phrases(song, sounding, separator),
         }
+
+    def _ask_phrases(
+        self, song: Song, sounding: Sequence[str], separator: "Separator"
+    ) -> list[dict[str, Any]]:
+        """Ask for phrases whose source surely sounds, and as many whose source doesn't."""
+        clear = {p: there for p, there in clear_phrases(sounding).items()
+                 if self.locked or not p.is_locked}  # fmt: skip
+        generator = random.Random(f"{self.seed} {song.name}")
+        asked: list[PresencePhrase] = []
+        for there in (True, False):
+            some = [phrase for phrase, found in clear.items() if found == there]
+            asked += generator.sample(some, min(_ASKED, len(some)))
+        if not asked:
+            return []
+        _, scores = separate_song(separator, song, [Query(p.text, (p.text,)) for p in asked])
+        return [
+            {"phrase": p.text, "locked": p.is_locked, "present": clear[p], "score": scores[p.text]}
+            for p in asked
+        ]
 
     def _score_phrases(self, song: Song, stem: str, separator: "Separator") -> dict[str, Any]:
         kinds = phrases_for(stem, self.phrases)
@@ -104,7 +130,44 @@ class QueriesEval(Evaluation):
                 "present": sum(present),
                 "absent": len(present) - sum(present),
             },
+            "phrases": {
+                half: presence_errors(
+                    [
+                        a
+                        for entry in unseen
+                        for a in entry.get("phrases", ())
+                        if a["locked"] == (half == "locked")
+                    ]
+                )
+                for half in ("open", "locked")
+            },
+            "reading": reading_scores(),
         }
+
+
+def presence_errors(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Score presence of phrases: ROC AUC, and the errors at the threshold of "not found".
+
+    Args:
+        answers: `phrase`, `present`, `score` each.
+
+    Returns:
+        Also `missed`, the part of present sources that are not found, with the phrases, and
+        `wrongly_found`, the part of absent ones that are.
+    """
+    there = [a for a in answers if a["present"]]
+    absent = [a for a in answers if not a["present"]]
+    missed = [a["phrase"] for a in there if a["score"] < NOT_FOUND]
+    wrongly = [a["phrase"] for a in absent if a["score"] >= NOT_FOUND]
+    return {
+        "auc": roc_auc([a["score"] for a in answers], [a["present"] for a in answers]),
+        "present": len(there),
+        "absent": len(absent),
+        "missed": len(missed) / len(there) if there else float("nan"),
+        "wrongly_found": len(wrongly) / len(absent) if absent else float("nan"),
+        "missed_phrases": missed,
+        "wrongly_found_phrases": wrongly,
+    }
 
 
 def phrases_for(stem: str, count: int) -> dict[str, str]:

@@ -18,8 +18,8 @@ import torch
 from separate.audio import AudioInfo, AudioReader
 from separate.auto.tagging import BLOCK_SECONDS, TagLikelihoods
 from separate.auto.tree import Node, limited, merged, pruned
-from separate.batch.separation import NOT_FOUND_PRESENCE
 from separate.queries.encoders import load_encoder
+from separate.queries.presence import NOT_FOUND
 from separate.queries.query import embed_query
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def probe(
     absent = {
         node.name
         for node, own in zip(written, energy, strict=True)
-        if own <= _SILENT * whole or separated.presence[node.name] < NOT_FOUND_PRESENCE
+        if own <= _SILENT * whole or separated.presence[node.name] < NOT_FOUND
     }
     names = [node.name for node in written]
     tree = pruned(tree, absent)

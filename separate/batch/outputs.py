@@ -6,7 +6,7 @@ moved to their places at once, so that a full disk, Ctrl-C or a crash leaves no 
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -194,12 +194,12 @@ class OutputSet:
         sample = SAMPLE_BYTES.get(self._subtype, _LOSSY_BYTES) + (4 if self._is_rescaling else 0)
         return (self._total or 0) * self._channels * sample * len(self._stems)
 
-    def _open(self, stem: str, *, final: bool = False) -> AudioWriter:
-        """Open a stem's file; before rescaling it is a float one."""
+    def _open(self, stem: str, *, final: bool = False, path: Path | None = None) -> AudioWriter:
+        """Open a stem's file, or one of its kind; before rescaling it is a float one."""
         is_draft = self._is_rescaling and not final
-        path = self._files.path(stem)
+        place = self._files.path(stem)
         return AudioWriter(
-            path.with_suffix(".draft") if is_draft else path,
+            path or (place.with_suffix(".draft") if is_draft else place),
             self._rate,
             self._channels,
             format="wav" if is_draft else self._settings.format,
@@ -236,14 +236,22 @@ class OutputSet:
         """
         self._files.write_text(name, text)
 
-    def commit(self) -> list[Output]:
+    def commit(self, mixes: Mapping[str, Mapping[str, float]] | None = None) -> list[Output]:
         """Complete all files and move them to their places.
+
+        Args:
+            mixes: Stems that become a sum of what was written: the gain of each part.
 
         Raises:
             OutputError: One is not whole or can't be moved; then the files of before are there.
         """
         with self._naming_places():
             drafts = {stem: writer.commit() for stem, writer in self._writers.items()}
+            mixed = {
+                stem: self._mixed(drafts, stem, gains) for stem, gains in (mixes or {}).items()
+            }
+            for stem, path in mixed.items():
+                path.replace(drafts[stem])
             if self._is_rescaling:
                 self.gain = rescale_gain(self._peak)
                 for stem, draft in drafts.items():
@@ -260,6 +268,21 @@ class OutputSet:
                 error
             )
             raise OutputError(f"{self._folder}: {message}") from error
+
+    def _mixed(self, drafts: Mapping[str, Path], stem: str, gains: Mapping[str, float]) -> Path:
+        """Write a weighted sum of complete files beside a stem's."""
+        path = drafts[stem].with_suffix(".mixed")
+        with ExitStack() as stack:
+            readers = [stack.enter_context(AudioReader(drafts[part])) for part in gains]
+            writer = stack.enter_context(self._open(stem, path=path))
+            blocks = zip(*(reader.blocks(_BLOCK_SAMPLES) for reader in readers), strict=True)
+            for parts in blocks:
+                total = sum(gain * part for gain, part in zip(gains.values(), parts, strict=True))
+                self._peak = max(self._peak, float(np.abs(total).max(initial=0.0)))
+                is_draft = self._is_rescaling or self._subtype in ("FLOAT", "DOUBLE")
+                writer.write(total if is_draft else apply_clip(total, self._settings.clip_mode)[0])
+            writer.commit()
+        return path
 
     def _rescale(self, stem: str, draft: Path) -> None:
         """Write a stem's file from its draft, with one gain for all stems."""

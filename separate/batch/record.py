@@ -44,6 +44,7 @@ class Record:
     etag: str | None = None  # of a remote input, instead of its time
     command: str = "run"  # what made it: run, lyrics
     outputs: list[Output] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)  # queries whose files were made softer
     presence: dict[str, float] = field(default_factory=dict)  # 0..1 by query
     routes: dict[str, str] = field(default_factory=dict)  # by query, of models with several
     answered_as: dict[str, str] = field(default_factory=dict)  # by query, the broader source

@@ -17,6 +17,7 @@ from separate.errors import InputError, SettingsError
 from separate.files import sha256_of
 from separate.open import cards_sha256, open_separator
 from separate.queries.grammar import split_queries
+from separate.queries.presence import ABSENT_GAIN, NOT_FOUND
 from separate.queries.query import Query, parse_query, unknown_words
 from separate.queries.vocabulary import STEMS
 from separate.settings import RESIDUAL, Request, Settings
@@ -24,8 +25,6 @@ from separate.settings import RESIDUAL, Request, Settings
 if TYPE_CHECKING:
     from separate.separator import Separator
 
-# Below this presence a warning says that the source was not found.
-NOT_FOUND_PRESENCE = 0.1
 _BLOCK_SAMPLES = 262_144
 _CHECK_RATE = 44_100
 SeparatorFactory = Callable[[Settings], "Separator"]
@@ -233,18 +232,31 @@ def separate_item(
             outputs.write(dict(zip(job.stems, stems, strict=True)))
             samples += block.residual.shape[-1]
         presence = stream.presence  # takes a while: before the files get their names
+        absent = list(getattr(stream, "absent", []))
         return replace(
             item.draft,
-            outputs=outputs.commit(),
+            outputs=outputs.commit(_mixes(absent, job)),
+            absent=absent,
             presence={name: round(value, 4) for name, value in presence.items()},
             routes=getattr(stream, "routes", {}),
             answered_as=getattr(stream, "answered_as", {}),
-            warnings=item.draft.warnings + _warnings(outputs, presence, job),
+            warnings=item.draft.warnings + _warnings(outputs, presence, absent, job),
             duration=samples / info.sample_rate,
         )
 
 
-def _warnings(outputs: OutputSet, presence: Mapping[str, float], job: SeparationJob) -> list[str]:
+def _mixes(absent: Sequence[str], job: SeparationJob) -> dict[str, dict[str, float]]:
+    """Return what the files of sources that were not found become, and the residual with them."""
+    mixes = {name: {name: ABSENT_GAIN} for name in absent}
+    residual = job.settings.residual
+    if residual is not None and len(absent) == len(job.queries) == 1:  # else others may have it
+        mixes[residual] = {residual: 1.0, absent[0]: 1 - ABSENT_GAIN}
+    return mixes
+
+
+def _warnings(
+    outputs: OutputSet, presence: Mapping[str, float], absent: Sequence[str], job: SeparationJob
+) -> list[str]:
     """Return a line for samples that were clipped, for scaling, and for sources not found."""
     lines = []
     clipped = {stem: count for stem, count in outputs.clipped_samples.items() if count}
@@ -260,12 +272,15 @@ def _warnings(outputs: OutputSet, presence: Mapping[str, float], job: Separation
         lines += unknown_words(job.queries)
     for query in job.queries:
         value = presence.get(query.name, 1.0)
-        if value < NOT_FOUND_PRESENCE and query.is_rest:
+        if value < NOT_FOUND and query.is_rest:
             named = " and ".join(source.name for source in query.sources)
             lines.append(
                 f"{named!r} was not found here (presence {value:.2f}):"
                 f" {query.name!r} is nearly the whole recording"
             )
-        elif value < NOT_FOUND_PRESENCE:
-            lines.append(f"{query.name!r} was not found here (presence {value:.2f})")
+        elif value < NOT_FOUND:
+            lines.append(
+                f"{query.name!r} was not found here (presence {value:.2f})"
+                + (": its file is 30 dB softer; --keep-absent keeps it" * (query.name in absent))
+            )
     return lines

@@ -65,6 +65,7 @@ _LIKE = "A file that sounds like the target; alone or with one -q; may be repeat
 _NOT = "What to exclude from every query, in words; may be repeated."
 _NOT_LIKE = "A file that sounds like what to exclude; may be repeated."
 _SUM = "Estimates of several queries sum to the mixture (default: those of --stems alone)."
+_KEEP_ABSENT = "Keep the level of what was not found (default: 30 dB softer)."
 _RESIDUAL = "Write the mixture without all queries (default: unless --stems sum to the mixture)."
 Queries = Annotated[list[str] | None, _what("--query", "-q", metavar="TEXT", help=_QUERY)]
 Stems = Annotated[bool, _what("--stems", help=_STEMS)]
@@ -79,6 +80,7 @@ NegativeWeight = Annotated[
     float, _what("--firmness", metavar="X", help="Weight of --not and --not-like, 0 to 10.")
 ]
 SumToMix = Annotated[bool | None, _what("--sum-to-mix/--no-sum-to-mix", help=_SUM)]
+KeepAbsent = Annotated[bool, _what("--keep-absent", help=_KEEP_ABSENT)]
 Residual = Annotated[bool | None, _what("--residual/--no-residual", help=_RESIDUAL)]
 
 _AUTO = "Separate everything that sounds into a tree of folders by AudioSet's ontology."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from separate.queries.presence import NOT_FOUND
 from separate.queries.query import Query
 
 
@@ -77,6 +78,15 @@ class Combination:
             result: np.ndarray = outputs[len(self.sources) + self.sums.index(left)]
             return result
         return outputs[list(left)].sum(axis=0) if left else np.zeros_like(residual)
+
+    def absent(self, presence: Sequence[float]) -> list[int]:
+        """Return which queries' sources were not found; what is left of others always sounds.
+
+        Args:
+            presence: Of the queries.
+        """
+        pairs = zip(self._rows, presence, strict=True)
+        return [at for at, (row, p) in enumerate(pairs) if p < NOT_FOUND and not row.is_rest]
 
     def presence(self, sources: Sequence[float]) -> list[float]:
         """Return each query's presence, 0..1: that of its likeliest source; of all else 1.

@@ -13,7 +13,7 @@ import heapq
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from separate.audio import to_mono
 from separate.errors import QueryError
 from separate.queries import vocabulary
 from separate.queries.base import QueryEncoder
-from separate.queries.query import Query, embed_query
+from separate.queries.query import Query, embed_query, nearest_label
 
+NOT_FOUND = 0.1  # below this presence a source was not found
+ABSENT_GAIN = 10 ** (-30 / 20)  # of the estimate of a source that was not found
 RULE_PATH = Path(__file__).with_name("presence.json")
 _LOUDEST = 2  # segments of an estimate that are embedded
 _SECONDS = 10  # of each
@@ -35,6 +37,7 @@ _SILENCE_DB = -70.0  # an estimate this far below the mixture is nothing
 _KIN = 0.6  # labels nearer to a query are taken as the same source (cosine)
 _NEAR_CLASS = 0.5  # AudioSet classes nearer to a query are used for it (cosine)
 _SHARPNESS = 0.05  # of the average over near classes
+_KIT = ("kick", "snare", "hi-hat", "cymbals", "toms")  # parts of every drum kit
 _NO_SOURCES = ("music", "silence")  # labels that are no sources
 _ENERGY_ALONE_DB = -25.0  # likelihood one half, for an encoder without an audio tower
 _ENERGY_ALONE_WEIGHT = 0.2  # per dB
@@ -66,6 +69,27 @@ class _Segment:
 class _Collected:
     energy: float = 0.0
     loudest: list[_Segment] = field(default_factory=list)  # a heap
+
+
+def judged_as(encoder: QueryEncoder, query: Query, broader: str | None) -> Query:
+    """Return the query by which an estimate is judged.
+
+    Args:
+        encoder: The query net.
+        query: What is asked for.
+        broader: The label that is separated instead, see `SourceModel.answered_as`.
+
+    Returns:
+        The broader label, where the query names a kind of it ("rapping" of "vocals"): its estimate
+        has all kinds. For a part of a drum kit the kit: the tower knows a kit better than its
+        parts, and a kit has them all. Else the query.
+    """
+    if not query.text or query.like:
+        return query
+    line = list(vocabulary.ancestors(nearest_label(encoder, embed_query(encoder, query)[0])))
+    if broader is not None and broader in line:
+        return Query(broader, (broader,))
+    return Query("drums", ("drums",)) if line[0] in _KIT else query
 
 
 class PresenceMeter:
@@ -138,17 +162,17 @@ class PresenceMeter:
         labels, classes = _known(self._encoder)  # type: ignore[arg-type]  # any object has a hash
         near = classes @ vector
         others = labels[labels @ vector < _KIN]
-        found: list[tuple[float, float, float]] = []
-        for segment in collected.loudest:
-            sound, tags = self._embed(segment.estimate)
-            similarity = float(sound @ vector)
-            lead = similarity - float((others @ sound).amax())
-            found.append((similarity, lead, _tags(tags, near)))
+
+        def compared(sound: _Sound) -> tuple[float, float, float]:
+            similarity = float(sound[0] @ vector)
+            return similarity, similarity - float((others @ sound[0]).amax()), _tags(sound[1], near)
+
+        best = max(compared(self._embed(segment.estimate)) for segment in collected.loudest)
         loudest = max(collected.loudest)
         if loudest.number not in mixtures:
             mixtures[loudest.number] = self._embed(loudest.mixture)
         sound, tags = mixtures[loudest.number]
-        return Clues(*max(found), float(sound @ vector), _tags(tags, near), energy_db)
+        return Clues(*best, float(sound @ vector), _tags(tags, near), energy_db)
 
     def _embed(self, mono: np.ndarray) -> _Sound:
         """Embed a sound `(time,)`; only some encoders tag it too."""
@@ -204,10 +228,9 @@ def _likelihood(clues: Clues | None) -> float:
     if clues is None:
         return 0.0
     weights = rule()["weights"]
-    logit = rule()["bias"] + sum(
-        weight * value for weight, value in zip(weights.values(), astuple(clues), strict=True)
+    return _logistic(
+        rule()["bias"] + sum(weight * getattr(clues, name) for name, weight in weights.items())
     )
-    return _logistic(logit)
 
 
 def _likelihood_of_energy(energy_db: float) -> float:

@@ -14,6 +14,7 @@ from separate.evals.report.tables import (
     start_table,
     stems_table,
     tables_of,
+    understanding_table,
     write_tables,
 )
 from separate.evals.tasks.results import summarise
@@ -204,6 +205,19 @@ def test_clips_mir1k_and_queries_tables():
         kind="queries",
         summary={"vocals": {**entry, "phrases": {"singer": 0.1, "rap": 0.4}}},
         presence={"auc": 0.9, "present": 4, "absent": 8},
+        reading={"negation": {"phrases": 4, "right": 3, "wrong": ["x"]}},
+        phrases={
+            "open": {"auc": 0.95, "present": 4, "absent": 8, "missed": 0.25, "wrongly_found": 0.0},
+            "locked": {"auc": None, "present": 0, "absent": 0},
+        },
+    )
+    rows = understanding_table([asked]).rows
+    assert rows[1] == ("paraphrases cost, mean of stems", "6.00 dB", "1")
+    assert rows[2] == ("negation read right", "75 %", "4")
+    assert rows[3:] == (
+        ("presence, open phrases: ROC AUC", "0.950", "12"),
+        ("presence, open: present, not found", "25.0 %", "4"),
+        ("presence, open: absent, found", "0.0 %", "8"),
     )
     table = queries_table([asked])
     assert table.rows[0][-1] == "rap: 0.40" and "ROC AUC 0.900" in table.note

@@ -53,6 +53,8 @@ class FakeStream:
         self._separator = separator
         self._blocks, self._names, self._on_progress = blocks, names, on_progress
         self.presence = {name: 0.9 if name != "bagpipes" else 0.01 for name in names}
+        keeps = separator.settings.keep_absent
+        self.absent = [name for name in names if name == "bagpipes" and not keeps]
         self.answered_as = {name: "vocals" for name in names if name == "female singer"}
 
     def __iter__(self) -> Iterator[StreamBlock]:

@@ -32,7 +32,7 @@ def make(net: QueryUNet, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(
             "separate.separator.open_model", lambda name, settings: wrap(net, card, settings)
         )
-        return Separator(Settings(segment=1.5, **options))
+        return Separator(Settings(segment=1.5, keep_absent=True, **options))
 
     return build
 

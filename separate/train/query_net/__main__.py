@@ -21,6 +21,7 @@ from separate.models.tagger import load_efficientat
 from separate.queries.embedded import shipped_path
 from separate.queries.presence import RULE_PATH
 from separate.separator import Separator
+from separate.settings import Settings
 from separate.train.query_net.align import measure
 from separate.train.query_net.audio import analyse, train_audio
 from separate.train.query_net.config import AudioTraining, SoundTable
@@ -170,7 +171,7 @@ def write_both(
 
 def calibrate_command(options: argparse.Namespace) -> None:
     """Fit the rule of presence for one separator and write it."""
-    separator = Separator(model=options.model)
+    separator = Separator(Settings(model=options.model, keep_absent=True))
     cases = make_cases(options.data, options.clips, options.song, options.seed)
     content = calibrate(collect(separator, cases), separator, options.rule)
     log.info("%s: %s", options.rule, content)

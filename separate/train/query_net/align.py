@@ -68,7 +68,7 @@ def measure(minilm: Path, songs: Path, model: str, seconds: float) -> dict[str, 
     """
     source, native = MiniLmEncoder(load_minilm(minilm)), load_encoder()
     alignment = fit_alignment(source, native)
-    settings = Settings(threads=1)
+    settings = Settings(threads=1, keep_absent=True)
     net, card = load(find(model))
     pair = {"native": encoder_for("embedded"), "aligned": AlignedEncoder(source, native, alignment)}
     separators = {}

@@ -1,4 +1,4 @@
-"""Calibration of presence: mixtures of held-out sounds, queries that are in them and that are not.
+"""Calibration of presence: mixtures of training clips, queries that are in them and that are not.
 
 It fits the logistic rule of `separate/queries/presence.py` for a separator and writes it, with
 scores on mixtures that it was not fitted on, to `separate/queries/presence.json`.
@@ -57,7 +57,7 @@ class Row:
 
 
 def clip_cases(folder: Path, count: int, generator: random.Random) -> Iterator[Case]:
-    """Mix two or three held-out clips; ask for what is there, and for as many other labels.
+    """Mix two or three training clips; ask for what is there, and for as many other labels.
 
     Args:
         folder: The data folder's `clips`.
@@ -69,8 +69,8 @@ def clip_cases(folder: Path, count: int, generator: random.Random) -> Iterator[C
         chosen = generator.sample(names, generator.choice((2, 3)))
         mixture = np.zeros(_SECONDS * RATE, np.float32)
         for name in chosen:
-            held_out = [p for p in sorted((folder / name).iterdir()) if int(p.stem) % 10 == 0]
-            mixture += _spread(generator.sample(held_out, min(4, len(held_out))), generator)
+            clips = [p for p in sorted((folder / name).iterdir()) if int(p.stem) % 10 != 0]
+            mixture += _spread(generator.sample(clips, min(4, len(clips))), generator)
         labels = [vocabulary.label_of(name) for name in chosen]
         absent = _absent([label.name for label in labels], [*names, *_SONG_ABSENT], generator)
         queries = {generator.choice(label.captions): True for label in labels}

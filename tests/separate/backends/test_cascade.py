@@ -34,7 +34,7 @@ def make(published, tmp_path, monkeypatch):
 
     def build(**options) -> Separator:
         options = {"segment": 1.5, "threads": 1, **options}
-        return Separator(Settings(model="hdemucs", **options))
+        return Separator(Settings(model="hdemucs", keep_absent=True, **options))
 
     return build
 
@@ -63,7 +63,7 @@ def test_what_is_finer_than_a_stem_is_taken_from_it(make):
     separator = make()
     drums = separator.separate(mixture, RATE, ["drums"]).estimates["drums"]
     snare = separator.separate(mixture, RATE, ["snare"])
-    native = Separator(Settings(segment=1.5, threads=1))
+    native = Separator(Settings(segment=1.5, threads=1, keep_absent=True))
     expected = native.models[0].separate(drums, native.models[0].prepare([parse_query("snare")]))
     torch.testing.assert_close(snare.estimates["snare"], expected[0], atol=1e-5, rtol=1e-3)
     total = snare.estimates["snare"] + snare.residual
@@ -73,7 +73,7 @@ def test_what_is_finer_than_a_stem_is_taken_from_it(make):
 def test_what_fits_no_stem_is_the_query_models(make):
     mixture = noise(RATE)
     cascade = make().separate(mixture, RATE, ["dog bark"]).estimates["dog bark"]
-    native = Separator(Settings(segment=1.5, threads=1))
+    native = Separator(Settings(segment=1.5, threads=1, keep_absent=True))
     expected = native.models[0].separate(
         torch.from_numpy(mixture), native.models[0].prepare([parse_query("dog bark")])
     )
@@ -141,7 +141,9 @@ def test_stems_share_out_the_mixture_whatever_their_order(make):
 def test_averaged_with_a_query_model(make):
     mixture = noise(RATE)
     one, two = (
-        Separator(Settings(model=name, segment=1.5, threads=1)).separate(mixture, RATE, ["drums"])
+        Separator(Settings(model=name, segment=1.5, threads=1, keep_absent=True)).separate(
+            mixture, RATE, ["drums"]
+        )
         for name in ("hdemucs", "hdemucs,hdemucs")
     )
     torch.testing.assert_close(one.estimates["drums"], two.estimates["drums"])
@@ -185,7 +187,7 @@ class Tones:
 def test_any_stem_model_joins_through_the_interface():
     model = CascadeModel(Tones(), Settings(), lambda: pytest.fail("no query model is needed"))
     mixture = noise(RATE)
-    result = Separator(Settings(threads=1), models=[model]).separate(
+    result = Separator(Settings(threads=1, keep_absent=True), models=[model]).separate(
         mixture, RATE, [Query("low", ("bass",)), "singer"]
     )
     np.testing.assert_array_equal(result.estimates["low"][0], mixture[0])

@@ -180,6 +180,35 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     song = sound(tmp_path / "a.wav")
     result = run_batch([song], task(tmp_path / "out", "bagpipes"), separator_factory=make_fake)
     assert "not found" in result.records[0].warnings[0]
+    assert "--keep-absent" in result.records[0].warnings[0]
+    assert result.records[0].absent == ["bagpipes"]
+
+
+@pytest.mark.parametrize("clip_mode", ["clamp", "rescale"])
+@pytest.mark.parametrize("format", ["wav", "flac"])
+def test_what_is_not_there_comes_out_30_db_softer(
+    tmp_path: Path, clip_mode: str, format: str
+) -> None:
+    song = sound(tmp_path / "a.wav", peak=0.5)
+    mixture, _ = read_audio(song)
+
+    def run(folder: str, *queries: str, **options: object) -> dict[str, np.ndarray]:
+        wanted = task(tmp_path / folder, *queries, clip_mode=clip_mode, format=format, **options)
+        (record,) = run_batch([song], wanted, separator_factory=make_fake).records
+        outputs = {o.stem: read_audio(tmp_path / folder / o.path)[0] for o in record.outputs}
+        assert record.absent == ([] if options else ["bagpipes"])
+        return outputs
+
+    alone = run("alone", "bagpipes")
+    np.testing.assert_allclose(alone["bagpipes"], 10**-1.5 * mixture / 2, atol=1e-4)
+    np.testing.assert_allclose(alone["bagpipes"] + alone["residual"], mixture, atol=1e-4)
+    both = run("both", "drums", "bagpipes")
+    np.testing.assert_allclose(both["drums"], mixture / 2, atol=1e-4)
+    np.testing.assert_allclose(both["bagpipes"], 10**-1.5 * mixture / 4, atol=1e-4)
+    np.testing.assert_allclose(both["residual"], mixture / 2, atol=1e-4)
+    kept = run("kept", "bagpipes", keep_absent=True)
+    np.testing.assert_allclose(kept["bagpipes"], mixture / 2, atol=1e-4)
+    assert not list((tmp_path / "alone").rglob("*.mixed"))
 
 
 def test_start_and_end(tmp_path: Path) -> None:

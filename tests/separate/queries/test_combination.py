@@ -9,6 +9,7 @@ from quality import example
 from separate import Separator, Settings, read_audio
 from separate.audio import resample
 from separate.queries.combination import Combination
+from separate.queries.presence import NOT_FOUND
 from separate.queries.query import parse_query
 
 SECONDS = 8.0
@@ -73,6 +74,24 @@ def test_broader_answers_keep_the_querys_grammar() -> None:
     assert [query.answered_as(broader) for query in queries] == [
         "vocals", "everything but vocals", "vocals and drums", None,
     ]  # fmt: skip
+
+
+def test_an_absent_source_is_softer_and_the_residual_has_it() -> None:
+    mixture, _ = example(SECONDS)
+    found, kept = (
+        Separator(Settings(threads=1, keep_absent=keeps)).separate(mixture, 44_100, ["helicopter"])
+        for keeps in (False, True)
+    )
+    assert found.presence["helicopter"] < NOT_FOUND
+    soft, loud = found.estimates["helicopter"], kept.estimates["helicopter"]
+    np.testing.assert_allclose(soft, 10**-1.5 * loud, atol=1e-6)
+    np.testing.assert_allclose(found.residual + soft, mixture, atol=1e-5)
+
+
+def test_what_is_absent_is_never_what_is_left_of_something() -> None:
+    queries = [parse_query(text) for text in ("drums", "no drums", "drums and bass")]
+    assert Combination(queries).absent([0.01, 0.01, 0.01]) == [0, 2]
+    assert Combination(queries).absent([0.5, 0.01, 0.2]) == []
 
 
 def test_broader_answers_are_part_of_the_result() -> None:

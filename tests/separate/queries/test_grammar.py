@@ -1,22 +1,19 @@
 """What a query means: a table of phrases that anybody can extend."""
 
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from separate.errors import QueryError
+from separate.evals.tasks.phrases import meanings
 from separate.queries.grammar import Meaning, parse_meaning, split_queries
 from separate.queries.query import parse_query, unknown_words
 from separate.queries.vocabulary import labels
 from separate.queries.words import LANGUAGES, unknown
 
-TABLE = Path(__file__).parents[2] / "data" / "phrases.txt"
-
 
 def table() -> list[tuple[str, str]]:
-    rows = (line.split("|") for line in TABLE.read_text().splitlines() if line[0] != "#")
-    return [(phrase.strip(), meaning.strip()) for phrase, meaning in rows]
+    return [row for rows in meanings().values() for row in rows]
 
 
 @pytest.mark.parametrize(("phrase", "meaning"), table())

@@ -8,7 +8,7 @@ import torch
 
 from separate.errors import QueryError
 from separate.queries.encoders import load_encoder
-from separate.queries.presence import Clues, PresenceMeter, rule
+from separate.queries.presence import Clues, PresenceMeter, judged_as, rule
 from separate.queries.query import parse_query
 
 RATE = 1_000  # Hz
@@ -112,6 +112,18 @@ def test_mono_and_more_channels_than_estimates():
         mixture = np.repeat(window(1)[:1], channels, axis=0)
         probe.update(mixture, np.stack([window(1)[:channels], window(1)[:channels]]))
         assert probe.clues()[0].energy_db == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "broader", "judged"),
+    [
+        ("female singer", "vocals", "vocals"), ("speech", "vocals", "speech"),
+        ("snare drum", None, "drums"), ("cowbell", None, "cowbell"), ("guitar", None, "guitar"),
+    ],
+)  # fmt: skip
+def test_estimates_that_are_a_broader_source_are_judged_as_it(phrase, broader, judged):
+    query = judged_as(load_encoder(), parse_query(phrase), broader)
+    assert query.text == (judged,)
 
 
 def test_rule_is_complete_and_asks_for_likeness():
