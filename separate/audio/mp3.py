@@ -1,9 +1,10 @@
-"""The frames of an MP3 file; comes in: a path; goes out: where its sound lies and how long it is.
+"""Find the frames of an MP3 file: where its sound lies and how long it is.
 
-libsndfile takes the length of an MP3 from its Xing/Info header; without one it guesses from the
-first frame's bit rate and silently stops there, so a variable-rate file loses most of its sound.
-Here the header is read beforehand. Files without a trustworthy one are handed to libsndfile
-through a pipe, where it decodes to the end.
+libsndfile takes the length of an MP3 from its Xing/Info header; without one it estimates it from
+the first frame's bit rate and stops there, so a variable-rate file loses most of its sound. Here
+the header is read beforehand. A file without a usable one is piped to libsndfile, which then
+decodes to the end. ffprobe could count the frames too, but MP3 files have to be readable, with
+their exact length, where ffmpeg is not installed.
 """
 
 import mmap
@@ -37,7 +38,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Mp3Layout:
-    """Where the sound of an MP3 file lies."""
+    """Position and length of the sound in an MP3 file."""
 
     start: int  # byte of the first frame with sound (a Xing/Info frame is not counted)
     end: int  # byte behind the last frame, tags cut off
@@ -63,7 +64,7 @@ class Mp3Layout:
 
 
 def parse_header(header: bytes) -> Frame | None:
-    """Read four bytes as the header of an MPEG audio frame; None if they are none."""
+    """Parse four bytes as the header of an MPEG audio frame; None if they are no header."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer_bits = header[1] >> 3 & 3, header[1] >> 1 & 3
@@ -81,7 +82,7 @@ def parse_header(header: bytes) -> Frame | None:
 
 
 def id3_end(path: Path) -> int:
-    """The byte behind the ID3v2 tags at the beginning, 0 without one."""
+    """Return the position after the ID3v2 tags at the beginning, 0 without one."""
     position = 0
     with path.open("rb") as handle:
         while (tag := handle.read(10))[:3] == b"ID3" and len(tag) == 10:
@@ -92,7 +93,7 @@ def id3_end(path: Path) -> int:
 
 
 def find_first_frame(path: Path, start: int, reach: int) -> int | None:
-    """The first byte in `[start, start + reach]` where two frames follow each other."""
+    """Return the first position in `[start, start + reach]` with two frames in a row."""
     with path.open("rb") as handle:
         handle.seek(start)
         data = handle.read(reach + 8_192)
@@ -113,7 +114,7 @@ def read_layout(path: Path) -> Mp3Layout | None:
     """Read the first frame and the tags.
 
     Returns:
-        The layout, or None where no frame is found (libsndfile then has the word).
+        The layout, or None where no frame is found (libsndfile then decides alone).
     """
     first = find_first_frame(path, id3_end(path), 65_536)
     if first is None:
@@ -139,7 +140,7 @@ def read_layout(path: Path) -> Mp3Layout | None:
 
 
 def _tags_start(path: Path) -> int:
-    """The byte where the ID3v1 and APE tags at the end begin (the file's size without any)."""
+    """Return the position of the ID3v1 and APE tags at the end; without any, the file's size."""
     end = path.stat().st_size
     with path.open("rb") as handle:
         if end >= 128:
@@ -156,7 +157,7 @@ def _tags_start(path: Path) -> int:
 
 
 def count_samples(path: Path, layout: Mp3Layout) -> int | None:
-    """Count the samples per channel by walking the frames; None where the walk loses them."""
+    """Count the samples per channel frame by frame; None where a header is not found."""
     total = 0
     position = layout.start
     with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -172,7 +173,7 @@ def count_samples(path: Path, layout: Mp3Layout) -> int | None:
 
 
 def open_pipe(path: Path, layout: Mp3Layout) -> int:
-    """Feed the frames of a file into a pipe from a thread.
+    """Write the frames of a file into a pipe from a thread.
 
     Returns:
         The descriptor to read from; closing it ends the thread.

@@ -56,6 +56,23 @@ def test_shape_rate_and_sum_are_kept(make, rate: int, channels: int) -> None:
     assert 0 <= result.presence["drums"] <= 1
 
 
+def test_pairs_of_speakers_are_separated_as_stereo_and_the_others_alone(make) -> None:
+    mixture, separator = noise(RATE, 6), make()
+    whole = separator.separate(mixture, RATE, ["drums"]).estimates["drums"]
+    for group in ([0, 1], [2], [3], [4, 5]):
+        alone = separator.separate(mixture[group], RATE, ["drums"]).estimates["drums"]
+        np.testing.assert_allclose(whole[group].numpy(), alone.numpy(), atol=1e-5)
+
+
+def test_opposite_polarity_keeps_its_presence(make) -> None:
+    mixture = noise(RATE, 1)
+    same, opposite = (
+        make().separate(np.concatenate([mixture, sign * mixture]), RATE, ["drums"]).presence
+        for sign in (1, -1)
+    )
+    assert opposite["drums"] == pytest.approx(same["drums"], abs=0.05)
+
+
 def test_eight_channels_and_one_sample(make) -> None:
     separator = make()
     assert separator.separate(noise(3000, 8), RATE, ["drums"]).residual.shape == (8, 3000)

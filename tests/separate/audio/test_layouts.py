@@ -8,9 +8,21 @@ import pytest
 import soundfile
 from audio_helpers import ffmpeg, needs_ffmpeg
 
-from separate.audio import AudioWriter, Downmix, channel_groups, probe, read_audio, to_mono
+from separate.audio import (
+    AudioWriter,
+    Downmix,
+    channel_groups,
+    probe,
+    read_audio,
+    to_mono,
+    write_audio,
+)
 from separate.audio.layout import default_mask, mask_of, speakers_of, xiph_order
 from separate.errors import OutputError
+from separate.lyrics.settings import SAMPLE_RATE, VadSettings
+from separate.lyrics.vocals.signals import Signal
+from separate.queries.encoders import load_encoder
+from separate.queries.query import embed_example
 
 RATE = 48_000
 HZ = (310, 470, 620, 60, 790, 930, 1_110, 1_270)
@@ -126,3 +138,17 @@ def test_mono_view_does_not_depend_on_blocks() -> None:
     downmix, cuts = Downmix(2), (0, 1, 700, 3_000, 20_000)
     blocks = [downmix.process(audio[:, a:b]) for a, b in pairwise(cuts)]
     assert np.allclose(np.concatenate([*blocks, downmix.end()]), to_mono(audio), atol=1e-5)
+
+
+def test_opposite_polarity_is_heard_in_lyrics_and_examples(tmp_path: Path) -> None:
+    sound = np.random.default_rng(0).uniform(-0.3, 0.3, 3 * RATE).astype(np.float32)
+    opposite = np.stack([sound, -sound])
+    blocks = [opposite[:, :999], opposite[:, 999:]]
+    signal = Signal(tmp_path / "a.f32", RATE, VadSettings()).fill(blocks)
+    assert signal.samples == 3 * SAMPLE_RATE
+    plain = Signal(tmp_path / "b.f32", RATE, VadSettings()).fill([sound[None]])
+    assert signal.power() == pytest.approx(plain.power(), rel=0.1)
+    path = write_audio(tmp_path / "a.wav", opposite, RATE)
+    encoder = load_encoder("embedded")
+    same = write_audio(tmp_path / "b.wav", np.stack([sound, sound]), RATE)
+    assert float(embed_example(encoder, path) @ embed_example(encoder, same)) > 0.95

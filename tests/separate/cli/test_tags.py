@@ -77,6 +77,17 @@ def test_every_block_is_heard_and_silence_holds_nothing(tmp_path):
     assert late.likelihoods.shape == (2, 527) and late.span(0, 0) == (4.0, 6.0)
 
 
+def test_opposite_polarity_is_no_silence(tmp_path):
+    sound = noise(2)
+    found = []
+    for sign in (1, -1):
+        path = tmp_path / f"{sign}.wav"
+        write_audio(path, np.stack([sound, sign * sound]), RATE)
+        found.append(tag_file(path, open_tagger()).likelihoods)
+    np.testing.assert_allclose(found[1], found[0], atol=0.1)
+    assert found[1].max() > 0
+
+
 @pytest.mark.parametrize("samples", [1, 50])
 def test_the_shortest_files_are_tagged(tmp_path, samples):
     path = write(tmp_path, np.full(samples, 0.5))
