@@ -3,6 +3,7 @@
 In: a file. Out: timed lines; their texts, where there are any, serve as the reference of scores.
 """
 
+import codecs
 import json
 import math
 import re
@@ -17,6 +18,14 @@ EXTENSIONS = (".json", ".lrc", ".srt")
 _LRC_TIME = re.compile(r"\[(\d+):(\d{1,2}(?:[.:]\d{1,3})?)\]")
 _LRC_WORD = re.compile(r"<\d+:\d{1,2}(?:[.:]\d{1,3})?>")
 _SRT_TIME = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
+_LRC_OFFSET = re.compile(r"^\s*\[offset:\s*([+-]?\d+)\s*\]", re.IGNORECASE | re.MULTILINE)
+_MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _LARGEST_BYTES = 50_000_000
 
 
@@ -43,7 +52,7 @@ def read_line_times(path: Path, open_line: float = 10.0) -> list[TimedLine]:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise InputError(f"{path}: too large to be lyrics")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = decoded(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     readers = {".json": _json_lines, ".lrc": _lrc_lines, ".srt": _srt_lines}
@@ -57,6 +66,22 @@ def read_line_times(path: Path, open_line: float = 10.0) -> list[TimedLine]:
     if not lines:
         raise InputError(f"{path}: holds no timed lines")
     return sorted(lines, key=lambda line: line.span.start)
+
+
+def decoded(data: bytes) -> str:
+    """Decode a text file by its byte order mark; without one it is UTF-8, or UTF-16 by its zeros.
+
+    Args:
+        data: The whole file.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    head = data[:200]
+    if len(head) > 1 and b"\0" in head:  # every second byte of Latin text in UTF-16 is zero
+        encoding = "utf-16-be" if head[0::2].count(0) > head[1::2].count(0) else "utf-16-le"
+        return data.decode(encoding, errors="replace")
+    return data.decode("utf-8", errors="replace")
 
 
 def _json_lines(text: str, open_line: float) -> list[TimedLine]:
@@ -73,7 +98,12 @@ def _json_lines(text: str, open_line: float) -> list[TimedLine]:
 
 
 def _lrc_lines(text: str, open_line: float) -> list[TimedLine]:
-    """Read LRC; a line may have several times, and one without words ends the line before."""
+    """Read LRC; a line may have several times, and one without words ends the line before.
+
+    A positive `[offset:]`, in milliseconds, shows the lines earlier.
+    """
+    given = _LRC_OFFSET.search(text)
+    offset = int(given[1]) / 1000 if given else 0.0
     found: list[tuple[float, str]] = []
     for row in text.splitlines():
         times = []
@@ -81,7 +111,7 @@ def _lrc_lines(text: str, open_line: float) -> list[TimedLine]:
             times.append(60 * int(match[1]) + float(match[2].replace(":", ".")))
             row = row[match.end() :].lstrip()
         words = " ".join(_LRC_WORD.sub(" ", row).split())
-        found += [(time, words) for time in times]
+        found += [(max(0.0, time - offset), words) for time in times]
     found.sort()
     lines = []
     for index, (start, words) in enumerate(found):
