@@ -20,6 +20,7 @@ from separate.errors import CheckpointError, DataError, OutputError
 from separate.files import replacing
 from separate.models.torch_file import read_torch_file
 from separate.train import distributed
+from separate.train.finite import StepGuard
 from separate.train.settings import LoopConfig
 
 
@@ -61,7 +62,8 @@ def train(
         A model with the averaged weights.
 
     Raises:
-        DataError: The folder holds a checkpoint of another configuration.
+        DataError: The folder holds a checkpoint of another configuration, or several steps in a
+            row gave no finite loss; the last checkpoint stays.
         OutputError: A checkpoint cannot be written; the previous one stays.
     """
     run.mkdir(parents=True, exist_ok=True)
@@ -74,6 +76,7 @@ def train(
     device = next(recipe.model.parameters()).device
     clock = _Clock(config, device)
     loss_of = _objective(recipe)
+    guard = StepGuard(recipe.model.parameters(), log, recipe.model.buffers())
     if step == 0 and distributed.rank() == 0 and (before := recipe.evaluate(averaged.module)):
         run_log.record(step, before, "dev, start")
     metrics: dict[str, float] = {}
@@ -84,10 +87,13 @@ def train(
             loss, parts = loss_of(distributed.own_indices(step, config.batch))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        step += 1  # one that is refused too: its examples are passed over
+        if not guard.allows(loss):
+            optimiser.zero_grad(set_to_none=True)
+            continue
         nn.utils.clip_grad_norm_(recipe.model.parameters(), config.clip_norm)
         optimiser.step()
         averaged.update_parameters(recipe.model)
-        step += 1
         for name, value in parts.items():
             metrics[name] = 0.98 * metrics.get(name, value) + 0.02 * value
         if step % 50 == 0:

@@ -21,6 +21,7 @@ from separate.models.audio_tower import AudioTower, AudioTowerConfig
 from separate.models.tagger import TaggerNet
 from separate.models.text_tower import TextTower
 from separate.queries import vocabulary
+from separate.train.finite import StepGuard
 from separate.train.query_net.config import AudioTraining, SoundTable
 from separate.train.query_net.mixing import SoundBatch, SoundMixer
 from separate.train.query_net.sounds import SAMPLE_RATE, WINDOW_SECONDS, Sound
@@ -216,6 +217,7 @@ def train_audio(
     optimiser = torch.optim.AdamW(
         parameters, settings.learning_rate, weight_decay=settings.weight_decay
     )
+    guard = StepGuard(parameters, log.warning, tower.buffers())
     started = time.monotonic()
     step, done = 0, 0.0
     tower.train()
@@ -225,8 +227,9 @@ def train_audio(
         loss = lessons.loss(mixer.draw(), tower, adaptor)
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 5.0)
-        optimiser.step()
+        if guard.allows(loss):
+            nn.utils.clip_grad_norm_(parameters, 5.0)
+            optimiser.step()
         step += 1
         done = (time.monotonic() - started) / (60 * settings.minutes)
         if step % 100 == 0:

@@ -25,6 +25,7 @@ from separate.models.text_tower import (
     quantise_rows,
 )
 from separate.queries import vocabulary
+from separate.train.finite import StepGuard
 from separate.train.query_net.minilm import DIM, MiniLM
 from separate.train.query_net.phrases import (
     Captions,
@@ -182,6 +183,7 @@ def _train_meaning(model: _Trainable, corpus: TextCorpus, settings: TextTraining
     ]
     schedules = [_falling(optimiser, settings.meaning_steps) for optimiser in optimisers]
     shares = settings.meaning_batch // 8
+    guard = StepGuard(model.parameters(), log.warning)
     for step in range(settings.meaning_steps):
         rows = torch.randint(len(phrases), (settings.meaning_batch - shares,), generator=generator)
         singles = torch.randint(len(single), (shares,), generator=generator)
@@ -197,8 +199,10 @@ def _train_meaning(model: _Trainable, corpus: TextCorpus, settings: TextTraining
         for optimiser in optimisers:
             optimiser.zero_grad()
         loss.backward()
+        is_allowed = guard.allows(loss)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
+            if is_allowed:
+                optimiser.step()
             schedule.step()
         if step % 200 == 0:
             log.info("meaning %d/%d loss %.4f", step, settings.meaning_steps, loss.item())
@@ -226,6 +230,7 @@ def _train_space(tower: TextTower, corpus: TextCorpus, settings: TextTraining) -
     schedule = _falling(optimiser, settings.space_steps)
     generator = torch.Generator().manual_seed(settings.seed + 1)
     weights = _caption_weights(corpus.captions)
+    guard = StepGuard(head, log.warning)
     for step in range(settings.space_steps):
         rows = torch.multinomial(weights, settings.space_batch, True, generator=generator)
         free = torch.randint(len(general), (settings.space_batch,), generator=generator)
@@ -245,7 +250,8 @@ def _train_space(tower: TextTower, corpus: TextCorpus, settings: TextTraining) -
         )
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        if guard.allows(loss):
+            optimiser.step()
         schedule.step()
         if step % 200 == 0:
             log.info("space %d/%d loss %.4f", step, settings.space_steps, loss.item())
@@ -282,12 +288,14 @@ def place_nodes(captions: Captions, teacher: Tensor, settings: TextTraining) -> 
     start = directions[:, -dim:] * values[-dim:].clamp_min(0).sqrt()
     vectors = nn.Parameter(functional.normalize(start, dim=-1))
     optimiser = torch.optim.Adam([vectors], 3e-3)
+    guard = StepGuard([vectors], log.warning)
     for _ in range(400):
         unit = functional.normalize(vectors, dim=-1)
         loss = ((unit @ unit.T - wanted).square() * (0.1 + wanted)).mean()
         optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
+        if guard.allows(loss):
+            optimiser.step()
     return functional.normalize(vectors.detach(), dim=-1)
 
 
