@@ -30,6 +30,12 @@ _LASTING_NAMES = {
     "PartialCredentialsError",
     "PasswordRequiredException", "ProfileNotFound", "UnknownHostKey",
 }  # fmt: skip
+# Failures that waiting may mend: of the system, or raised by what talks to the network.
+_PASSING = (OSError, EOFError)
+_NETWORK_PACKAGES = {
+    "aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "http", "paramiko", "requests",
+    "s3transfer", "urllib3",
+}  # fmt: skip
 _LASTING_ERRNO = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.ENAMETOOLONG}
 T = TypeVar("T")
 
@@ -148,10 +154,13 @@ def call(
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether a failure would come again at once."""
+    """Whether a failure would come again at once, as one of the program itself would."""
     if isinstance(error, FileNotFoundError):  # http says that of a host that is away, too
         return not isinstance(error.__cause__, OSError) or is_lasting(error.__cause__)
     named = {kind.__name__ for kind in type(error).__mro__}
+    packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if not isinstance(error, _PASSING) and not packages & _NETWORK_PACKAGES:
+        return True
     number = getattr(error, "errno", None)
     return isinstance(error, _LASTING) or bool(named & _LASTING_NAMES) or number in _LASTING_ERRNO
 
