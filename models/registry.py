@@ -176,6 +176,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, Car
         raise CheckpointError(f"{path}: weights and card do not fit ({reason})") from error
     if not _built_with(path, card.config):
         raise CheckpointError(f"{path}: weights and card do not fit (of another configuration)")
+    if card.sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != card.sha256:
+        raise CheckpointError(f"{path}: differs from its card; install or download it again")
     return module.to(device).eval().requires_grad_(False), card
 
 

@@ -100,3 +100,16 @@ def test_damage_is_one_line(tmp_path: Path, net: QueryUNet) -> None:
         refused(match)
     path.with_suffix(".json").unlink()
     refused("card is missing")
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path: Path, net: QueryUNet) -> None:
+    path = tmp_path / "tiny.safetensors"
+    registry.save(net, CARD, path, precision="float32")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # the last number of the last tensor
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="differs from its card"):
+        registry.load(path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": ""}))
+    registry.load(path)  # a card without a hash describes any weights
