@@ -18,7 +18,9 @@ AUDIO_EXTENSIONS = frozenset({
     ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aiff",
     ".aif", ".aifc", ".au", ".caf", ".m4a", ".m4b", ".aac", ".ac3", ".eac3", ".amr", ".ape",
     ".wv", ".tta", ".mpc", ".wma", ".dts", ".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".mka",
-    ".webm", ".ogv", ".avi", ".wmv", ".asf", ".flv", ".ts", ".m2ts", ".mpg", ".mpeg",
+    ".webm", ".weba", ".ogv", ".ogx", ".spx", ".avi", ".divx", ".wmv", ".asf", ".flv", ".f4v",
+    ".f4a", ".ts", ".mts", ".m2ts", ".m2t", ".mpg", ".mpeg", ".mpga", ".mp1", ".mpa", ".m2a",
+    ".vob", ".m4r", ".m4p", ".3g2", ".3ga", ".snd", ".bwf", ".awb", ".qt", ".mlp",
 })  # fmt: skip
 
 _HEAD_BYTES = 4096
