@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -124,7 +124,8 @@ def _open_records(folder: Path, remote: RemoteOptions) -> Records:
 
     Hidden files that killed runs left are removed.
     """
-    remove_leftovers(Path(tempfile.gettempdir()))  # fetched inputs
+    with suppress(OSError):  # none can be written to: then nothing is fetched either
+        remove_leftovers(Path(tempfile.gettempdir()))  # fetched inputs
     if remote.output is not None:
         from separate.batch.remote.record import RemoteRecords
 

@@ -104,8 +104,8 @@ def _remote(
     searched = f"{given.url.rstrip('/')}/"
     for file, name in find_remote(given):
         url, path = file.address.url, Path("/" + file.address.path.lstrip("/"))
-        is_result = url != given.url and url in results
-        if not is_result and not (own and own != searched and url.startswith(own)):
+        is_inside = bool(own) and own != searched and url.startswith(own)
+        if url == given.url or not (url in results or is_inside):
             yield url, _Found(path, path, Path(name), file)
 
 

@@ -54,11 +54,11 @@ def work_remotely(
 @contextmanager
 def _scratch_folder() -> Iterator[Path]:
     """Make a folder for temporary files; it is removed on leaving."""
-    parent = Path(tempfile.gettempdir())
     try:
-        scratch = StagingFolder(parent)
+        scratch = StagingFolder(Path(tempfile.gettempdir()))
     except OSError as error:
-        raise OutputError(f"{parent}: {error.strerror or error}; set TMPDIR") from error
+        where = error.filename or "no folder for temporary files can be written to"
+        raise OutputError(f"{where} ({error.strerror or error}); set TMPDIR") from error
     try:
         yield scratch.path
     finally:
