@@ -25,7 +25,10 @@ from separate.app.jobs.refusals import TooLarge
 from separate.app.jobs.service import Service
 
 STATIC = Path(__file__).parents[1] / "static"
-_STATIC_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_STATIC_TYPES = {
+    ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
+    ".json": "application/json",
+}  # fmt: skip
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FORM = {"schema": {"type": "object", "properties": {"file": _BINARY["schema"]}}}
 _UPLOAD_BODY = {"application/octet-stream": _BINARY, "multipart/form-data": _FORM}
@@ -56,11 +59,12 @@ def _add_general(router: APIRouter, service: Service) -> None:
         """Begin a session: all that follows needs its key, in a header or as the cookie."""
         return {"session": key_of(request)}
 
-    @router.get("/separate-static/{name}", include_in_schema=False)
+    @router.get("/separate-static/{name:path}", include_in_schema=False)
     def static(name: str) -> Response:
         path = STATIC / name
         kind = _STATIC_TYPES.get(path.suffix)
-        if kind is None or path.parent != STATIC or not path.is_file():
+        is_ours = ".." not in path.parts and path.parent in (STATIC, STATIC / "languages")
+        if kind is None or not is_ours or not path.is_file():
             return failure(404, "not_found", "there is no such page")
         return FileResponse(path, media_type=kind, headers={"cache-control": "no-cache"})
 

@@ -1,6 +1,8 @@
 // What all elements share: facts of the server, making nodes, talking to the server, watching jobs.
 // Text from outside is only ever set as text, never as markup.
 
+import { t } from "./languages.js";
+
 export const facts = JSON.parse(document.querySelector("meta[name=separate-facts]").content);
 const root = facts.root;
 
@@ -68,9 +70,9 @@ export function clock(seconds) {
 }
 
 export function duration(seconds) {
-  if (seconds < 1.5) return "1 second";
-  if (seconds < 90) return `${Math.round(seconds)} seconds`;
-  return `${Math.round(seconds / 60)} minutes`;
+  if (seconds < 1.5) return t("1 second");
+  if (seconds < 90) return t("{count} seconds", { count: Math.round(seconds) });
+  return t("{count} minutes", { count: Math.round(seconds / 60) });
 }
 
 async function answer(response) {
@@ -80,7 +82,7 @@ async function answer(response) {
   } catch {
     // Not from our routes; the status says enough.
   }
-  if (!response.ok) throw new Error(content?.error?.message ?? `The server answered ${response.status}. Try again.`);
+  if (!response.ok) throw new Error(content?.error?.message ?? t("The server answered {status}. Try again.", { status: response.status }));
   return content;
 }
 
@@ -97,7 +99,7 @@ async function reach(promise) {
   try {
     return await promise;
   } catch {
-    throw new Error("The server can't be reached. Check the connection and try again.");
+    throw new Error(t("The server can't be reached. Check the connection and try again."));
   }
 }
 
@@ -105,7 +107,7 @@ async function reach(promise) {
 export function send(file, name, onPart = () => {}, signal = null) {
   if (file.size > facts.maxBytes) {
     const limit = Math.round(facts.maxBytes / 1e6);
-    return Promise.reject(new Error(`${name}: is larger than ${limit} MB, the most that this server takes`));
+    return Promise.reject(new Error(t("{name}: is larger than {limit} MB, the most that this server takes", { name, limit })));
   }
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -119,9 +121,9 @@ export function send(file, name, onPart = () => {}, signal = null) {
         content = {};
       }
       if (request.status === 200) resolve(content);
-      else reject(new Error(content.error?.message ?? `The server answered ${request.status}.`));
+      else reject(new Error(content.error?.message ?? t("The server answered {status}. Try again.", { status: request.status })));
     });
-    request.addEventListener("error", () => reject(new Error("The upload broke off. Try again.")));
+    request.addEventListener("error", () => reject(new Error(t("The upload broke off. Try again."))));
     request.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
     signal?.addEventListener("abort", () => request.abort());
     request.send(file);
@@ -158,14 +160,15 @@ export const isOver = (state) => ["done", "failed", "cancelled"].includes(state.
 
 export function progressText(state) {
   if (state.state === "waiting") {
-    if (state.place === null || state.place === undefined) return "Waiting";
-    return state.place === 1 ? "You are next in the queue" : `You are number ${state.place} in the queue`;
+    if (state.place === null || state.place === undefined) return t("Waiting");
+    return state.place === 1 ? t("You are next in the queue") : t("You are number {place} in the queue", { place: state.place });
   }
-  const steps = { starting: "Starting", separating: "Separating", drawing: "Drawing", listening: "Listening",
-    transcribing: "Writing down" };
+  const steps = { starting: t("Starting"), separating: t("Separating"), drawing: t("Drawing"), listening: t("Listening"),
+    transcribing: t("Writing down") };
   const percent = `${Math.round(state.part * 100)} %`;
-  const left = state.seconds_left === null ? "" : `, about ${duration(state.seconds_left)} left`;
-  return `${steps[state.step] ?? (state.step || "Starting")}: ${percent}${left}`;
+  const step = steps[state.step] ?? t("Starting");
+  if (state.seconds_left === null) return `${step}: ${percent}`;
+  return t("{step}: {percent}, about {time} left", { step, percent, time: duration(state.seconds_left) });
 }
 
 // A bar with words and a way to stop.
@@ -174,7 +177,7 @@ export class Progress {
     this.bar = el("div", { class: "bar", role: "progressbar", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100" },
       el("div", { class: "bar-done" }));
     this.text = el("span", { class: "progress-text", role: "status" });
-    this.cancel = el("button", { type: "button", class: "quiet", onclick: onCancel, text: "Cancel" });
+    this.cancel = el("button", { type: "button", class: "quiet", onclick: onCancel, text: t("Cancel") });
     this.node = el("div", { class: "progress" }, el("div", { class: "progress-line" }, this.text, this.cancel), this.bar);
     this.node.hidden = true;
   }
@@ -210,7 +213,7 @@ export const unique = (stem) => `${stem}-${++numbers}`;
 export function follow(view) {
   const { playing } = view.engine;
   view.play.classList.toggle("on", playing);
-  view.play.setAttribute("aria-label", playing ? "Pause" : "Play");
+  view.play.setAttribute("aria-label", playing ? t("Pause") : t("Play"));
   view.draw();
   if (playing && !view.drawing) tick(view);
 }

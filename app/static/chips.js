@@ -1,4 +1,5 @@
 // A field of words: type and press Enter, or take a suggestion. Works with the keyboard alone.
+import { t } from "./languages.js";
 import { el, facts, icon, unique } from "./base.js";
 
 const most = 8;
@@ -8,7 +9,7 @@ export class Chips {
     this.words = [];
     this.onChange = onChange;
     const [id, list, help] = [unique("words"), unique("suggestions"), unique("hint")];
-    this.list = el("ul", { class: "suggestions", role: "listbox", id: list, "aria-label": "Suggestions" });
+    this.list = el("ul", { class: "suggestions", role: "listbox", id: list, "aria-label": t("Suggestions") });
     this.list.hidden = true;
     this.input = el("input", { id, type: "text", placeholder, role: "combobox", autocomplete: "off", maxlength: "200",
       spellcheck: "false", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": list,
@@ -38,8 +39,8 @@ export class Chips {
   }
   set(words) {
     this.words = words;
-    this.chips.replaceChildren(...words.map((word) => el("li", { class: "chip" }, el("span", { text: word }),
-      el("button", { type: "button", "aria-label": `Remove ${word}`, onclick: () => { this.remove(word); this.input.focus(); } },
+    this.chips.replaceChildren(...words.map((word) => el("li", { class: "chip" }, el("span", { dir: "auto", text: word }),
+      el("button", { type: "button", "aria-label": t("Remove {name}", { name: word }), onclick: () => { this.remove(word); this.input.focus(); } },
         icon("close")))));
     this.input.placeholder = words.length ? "" : this.placeholder;
     this.onChange();

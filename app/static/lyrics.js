@@ -2,24 +2,25 @@
 import { Engine } from "./engine.js";
 import { drawOutline } from "./mixer.js";
 import { Source } from "./source.js";
+import { languageName, t } from "./languages.js";
 import { at, clock, el, Element, errorBox, follow, get, icon, isOver, post, Progress, progressText, unique, watch } from "./base.js";
 
 const formats = ["lrc", "srt", "ass", "txt"];
-const languages = [["", "Find out"], ["en", "English"], ["de", "German"], ["es", "Spanish"], ["fr", "French"], ["it", "Italian"],
-  ["pt", "Portuguese"], ["nl", "Dutch"], ["pl", "Polish"], ["sv", "Swedish"], ["tr", "Turkish"], ["ja", "Japanese"], ["ko", "Korean"], ["zh", "Chinese"]];
+const spoken = ["en", "de", "es", "fr", "it", "pt", "nl", "pl", "sv", "tr", "ja", "ko", "zh"];
 
 class LyricsTab extends Element {
   fill(root) {
-    this.source = new Source({ onUpload: () => this.refresh(), title: "Drop a song here", example: false });
+    this.source = new Source({ onUpload: () => this.refresh(), title: t("Drop a song here"), example: false });
     this.error = errorBox();
-    this.progress = new Progress("Transcription", () => this.running && post(`jobs/${this.running}/cancel`).catch(() => {}));
-    this.language = el("select", { id: unique("language") }, ...languages.map(([value, text]) => el("option", { value, text })));
-    this.go = el("button", { type: "submit", class: "main big", text: "Write down the lyrics" });
+    this.progress = new Progress(t("Transcription"), () => this.running && post(`jobs/${this.running}/cancel`).catch(() => {}));
+    this.language = el("select", { id: unique("language") }, el("option", { value: "", text: t("Find out") }),
+      ...spoken.map((value) => el("option", { value, text: languageName(value) })));
+    this.go = el("button", { type: "submit", class: "main big", text: t("Write down the lyrics") });
     this.missing = el("p", { class: "notice", role: "status" });
     this.missing.hidden = true;
     this.results = el("div", { class: "results" });
     root.append(el("form", { class: "card", onsubmit: (event) => { event.preventDefault(); this.start(); } }, this.missing, this.source.node,
-      el("div", { class: "field" }, el("label", { for: this.language.id, text: "Language" }), this.language),
+      el("div", { class: "field" }, el("label", { for: this.language.id, text: t("Language") }), this.language),
       el("div", { class: "go" }, this.go), this.error.node, this.progress.node), this.results);
     this.refresh();
     this.check();
@@ -54,12 +55,12 @@ class LyricsTab extends Element {
     this.progress.hide();
     this.refresh();
     if (state.state !== "done") {
-      this.error.show(state.state === "failed" ? state.message : "Stopped.");
+      this.error.show(state.state === "failed" ? state.message : t("Stopped."));
       return;
     }
     this.karaoke?.close();
     this.karaoke = new Karaoke(state);
-    this.results.replaceChildren(el("div", { class: "card" }, el("h2", { text: state.title }), this.karaoke.node));
+    this.results.replaceChildren(el("div", { class: "card" }, el("h2", { dir: "auto", text: state.title }), this.karaoke.node));
     this.karaoke.update();
   }
 }
@@ -75,11 +76,11 @@ class Karaoke {
     this.canvas = el("canvas", { class: "outline", "aria-hidden": "true",
       onpointerdown: (event) => this.engine.seek((event.offsetX / this.canvas.clientWidth) * this.engine.seconds) });
     this.lines = lyrics.lines.map((line, index) => this.line(line, index));
-    this.list = el("ol", { class: "karaoke", "aria-label": "Lyrics" }, ...this.lines.map((line) => line.node));
-    this.edit = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleEdit(), text: "Edit the lines" });
+    this.list = el("ol", { class: "karaoke", "aria-label": t("Lyrics") }, ...this.lines.map((line) => line.node));
+    this.edit = el("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggleEdit(), text: t("Edit the lines") });
     this.error = errorBox();
     const saves = formats.map((format) => el("button", { type: "button", onclick: () => this.save(format) }, icon("download"), format));
-    this.node = el("section", { class: "result", "aria-label": "Lyrics of the song" },
+    this.node = el("section", { class: "result", "aria-label": t("Lyrics of the song") },
       el("div", { class: "transport" }, this.play, this.now, this.canvas, el("span", { class: "time", text: clock(state.result.duration) })),
       note ? el("p", { class: "notice", text: note }) : null, this.list,
       el("div", { class: "buttons foot" }, this.edit, ...saves), this.error.node);
@@ -89,14 +90,14 @@ class Karaoke {
     const button = el("button", { type: "button", class: "karaoke-line", "aria-label": `${clock(line.start)}: ${line.text}`,
       onclick: () => { this.engine.seek(line.start); if (!this.engine.playing) this.engine.play(); } });
     words.forEach((word, position) => button.append(...(position ? [" ", word] : [word])));
-    const input = el("input", { type: "text", value: line.text, maxlength: "500", "aria-label": `Line ${index + 1}, ${clock(line.start)}` });
+    const input = el("input", { type: "text", value: line.text, maxlength: "500", "aria-label": t("Line {number}, {time}", { number: index + 1, time: clock(line.start) }) });
     input.hidden = true;
     return { ...line, button, input, spans: words, node: el("li", {}, el("span", { class: "time", text: clock(line.start) }), button, input) };
   }
   toggleEdit() {
     this.editing = !this.editing;
     this.edit.setAttribute("aria-pressed", String(this.editing));
-    this.edit.textContent = this.editing ? "Done editing" : "Edit the lines";
+    this.edit.textContent = this.editing ? t("Done editing") : t("Edit the lines");
     for (const line of this.lines) {
       line.button.hidden = this.editing;
       line.input.hidden = !this.editing;
@@ -122,7 +123,7 @@ class Karaoke {
     const body = JSON.stringify({ lines: this.lines.map((line) => line.input.value) });
     const response = await fetch(at(`results/${this.state.id}/lyrics/${format}`), { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => null);
     if (!response?.ok) {
-      this.error.show("These lyrics are no longer on the server. Write them down again.");
+      this.error.show(t("These lyrics are no longer on the server. Write them down again."));
       return;
     }
     const url = URL.createObjectURL(await response.blob());

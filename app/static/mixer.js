@@ -1,4 +1,5 @@
 // The result: every stem with its outline, volume, mute, solo and download, all on one transport.
+import { t } from "./languages.js";
 import { Engine } from "./engine.js";
 import { at, clock, el, follow, icon, unique } from "./base.js";
 
@@ -14,7 +15,7 @@ export class Mixer {
     this.engine = new Engine([...result.stems.map((stem, index) => ({ ...stem, url: url(index) })),
       { ...result.mixture, url: url("mixture") }], () => this.update());
     this.original = false;
-    this.node = el("section", { class: "result", "aria-label": "Result" }, this.head(), this.notes(result),
+    this.node = el("section", { class: "result", "aria-label": t("Result") }, this.head(), this.notes(result),
       el("ul", { class: "tracks" }, ...this.tracks.map((track) => track.node)), this.foot(), this.pictures(result));
     const rest = this.tracks.find((track) => track.isRest);
     if (rest && this.tracks.length > 1) this.toggle(rest, "muted"); // first you hear what you asked for
@@ -24,51 +25,51 @@ export class Mixer {
   head() {
     this.play = el("button", { type: "button", class: "round main", onclick: () => this.playAll() }, icon("play"), icon("pause"));
     this.now = el("span", { class: "time", text: "0:00" });
-    this.seek = el("input", { type: "range", class: "seek", min: "0", max: "1000", value: "0", step: "1", "aria-label": "Position",
+    this.seek = el("input", { type: "range", class: "seek", min: "0", max: "1000", value: "0", step: "1", "aria-label": t("Position"),
       oninput: () => this.engine.seek((this.seek.value / 1000) * this.engine.seconds) });
     const name = unique("listen");
     const choice = (text, original) => el("label", {}, el("input", { type: "radio", name, checked: !original,
       onchange: () => { this.original = original; this.mix(); } }), el("span", { text }));
     return el("div", { class: "transport" }, this.play, this.now, this.seek,
       el("span", { class: "time", text: clock(this.state.result.duration) }),
-      el("div", { class: "switch", role: "radiogroup", "aria-label": "What you hear" }, choice("Your mix", false), choice("Original", true)));
+      el("div", { class: "switch", role: "radiogroup", "aria-label": t("What you hear") }, choice(t("Your mix"), false), choice(t("Original"), true)));
   }
   notes(result) {
     const lines = result.warnings.map((line) => line.split("; clip_mode")[0]).filter((line) => !line.includes("was not found"));
     return lines.length ? el("p", { class: "hint warning", text: lines.join(". ") }) : null;
   }
   track(stem, index, isRest) {
-    const shown = isRest ? "The rest" : stem.name;
+    const shown = isRest ? t("The rest") : stem.name;
     const track = { stem, index, isRest, volume: 1, muted: false, solo: false };
-    track.play = el("button", { type: "button", class: "round", "aria-label": `Play ${shown} alone`, onclick: () => this.playAlone(track) },
+    track.play = el("button", { type: "button", class: "round", "aria-label": t("Play {name} alone", { name: shown }), onclick: () => this.playAlone(track) },
       icon("play"), icon("pause"));
     track.canvas = el("canvas", { class: "outline", "aria-hidden": "true",
       onpointerdown: (event) => this.engine.seek((event.offsetX / track.canvas.clientWidth) * this.engine.seconds) });
-    const button = (key, letter, word) => el("button", { type: "button", class: `flag ${key}`, "aria-pressed": "false",
-      "aria-label": `${word} ${shown}`, title: word, onclick: () => this.toggle(track, key), text: letter });
-    track.mute = button("muted", "M", "Mute");
-    track.soloButton = button("solo", "S", "Solo");
-    const volume = el("input", { type: "range", class: "volume", min: "0", max: "150", value: "100", "aria-label": `Volume of ${shown}`, title: "Volume",
+    const button = (key, letter, word, whole) => el("button", { type: "button", class: `flag ${key}`, "aria-pressed": "false",
+      "aria-label": whole, title: word, onclick: () => this.toggle(track, key), text: letter });
+    track.mute = button("muted", "M", t("Mute"), t("Mute {name}", { name: shown }));
+    track.soloButton = button("solo", "S", t("Solo"), t("Solo {name}", { name: shown }));
+    const volume = el("input", { type: "range", class: "volume", min: "0", max: "150", value: "100", "aria-label": t("Volume of {name}", { name: shown }), title: t("Volume"),
       oninput: () => { track.volume = volume.value / 100; volume.setAttribute("aria-valuetext", `${volume.value} %`); this.mix(); } });
     const file = stem.file.split("/").at(-1);
     const save = el("a", { class: "button icon-only", href: at(`results/${this.state.id}/stem/${index}`), download: file,
-      "aria-label": `Download ${shown} (${file})`, title: `Download ${file}` }, icon("download"));
+      "aria-label": t("Download {name} ({file})", { name: shown, file }), title: t("Download {name}", { name: file }) }, icon("download"));
     track.node = el("li", { class: `track colour-${isRest ? "rest" : index % colours}` }, track.play,
-      el("div", { class: "track-name" }, el("strong", { text: shown }), presence(stem)), track.canvas,
+      el("div", { class: "track-name" }, el("strong", { dir: "auto", text: shown }), presence(stem)), track.canvas,
       el("div", { class: "track-tools" }, track.mute, track.soloButton, volume, save));
     return track;
   }
   foot() {
-    const all = el("a", { class: "button", href: at(`results/zip?jobs=${this.state.id}`), download: "" }, icon("download"), "Download all (zip)");
-    this.remix = el("a", { class: "button", href: "#", download: "" }, icon("download"), "Download this mix");
+    const all = el("a", { class: "button", href: at(`results/zip?jobs=${this.state.id}`), download: "" }, icon("download"), t("Download all (zip)"));
+    this.remix = el("a", { class: "button", href: "#", download: "" }, icon("download"), t("Download this mix"));
     return el("div", { class: "buttons foot" }, all, this.remix);
   }
   pictures(result) {
     const picture = (part, text) => el("figure", {}, el("img", { src: at(`results/${this.state.id}/picture/${part}`), loading: "lazy",
-      width: "720", height: "160", alt: `Spectrogram of ${text}` }), el("figcaption", { text }));
-    const rows = [picture("mixture", "before: the recording"),
-      ...result.stems.map((stem, index) => picture(index, `after: ${stem.name === result.residual ? "the rest" : stem.name}`))];
-    return el("details", { class: "pictures" }, el("summary", { text: "Spectrograms, before and after" }), ...rows);
+      width: "720", height: "160", alt: t("Spectrogram of {name}", { name: text }) }), el("figcaption", { text }));
+    const rows = [picture("mixture", t("before: the recording")),
+      ...result.stems.map((stem, index) => picture(index, t("after: {name}", { name: stem.name === result.residual ? t("the rest") : stem.name })))];
+    return el("details", { class: "pictures" }, el("summary", { text: t("Spectrograms, before and after") }), ...rows);
   }
   gain(track) {
     const anySolo = this.tracks.some((other) => other.solo);
@@ -118,7 +119,7 @@ export class Mixer {
     const place = this.engine.position;
     this.now.textContent = clock(place);
     if (this.seek.getRootNode().activeElement !== this.seek || this.engine.playing) this.seek.value = (place / this.engine.seconds) * 1000;
-    this.seek.setAttribute("aria-valuetext", `${clock(place)} of ${clock(this.engine.seconds)}`);
+    this.seek.setAttribute("aria-valuetext", t("{now} of {all}", { now: clock(place), all: clock(this.engine.seconds) }));
     for (const track of this.tracks) drawOutline(track.canvas, track.stem.outline, place / this.engine.seconds);
   }
   close() {
@@ -127,10 +128,10 @@ export class Mixer {
 }
 
 function presence(stem) {
-  if (stem.presence === null || stem.presence === undefined) return el("span", { class: "hint", text: "all else" });
+  if (stem.presence === null || stem.presence === undefined) return el("span", { class: "hint", text: t("all else") });
   const percent = Math.round(stem.presence * 100);
-  if (stem.presence < absent) return el("span", { class: "badge", title: `Presence ${percent} %`, text: "probably not in this mix" });
-  return el("span", { class: "hint", title: "How likely this is in the recording at all", text: `presence ${percent} %` });
+  if (stem.presence < absent) return el("span", { class: "badge", title: t("Presence {percent} %", { percent }), text: t("probably not in this mix") });
+  return el("span", { class: "hint", title: t("How likely this is in the recording at all"), text: t("presence {percent} %", { percent }) });
 }
 
 export function drawOutline(canvas, outline, part) {

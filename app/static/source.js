@@ -1,28 +1,29 @@
 // Where a recording comes from: dropped, chosen, recorded, or our example. Gives the upload.
+import { language, t } from "./languages.js";
 import { Progress, clock, el, errorBox, facts, icon, post, send } from "./base.js";
 
 export class Source {
-  constructor({ onUpload, title = "Drop a recording here", example = true }) {
+  constructor({ onUpload, title = t("Drop a recording here"), example = true }) {
     this.onUpload = onUpload;
     this.upload = null;
     this.error = errorBox();
-    this.progress = new Progress("Upload", () => this.stop?.abort());
-    this.input = el("input", { type: "file", class: "hidden-input", tabindex: "-1", "aria-label": "Sound or video file",
+    this.progress = new Progress(t("Upload"), () => this.stop?.abort());
+    this.input = el("input", { type: "file", class: "hidden-input", tabindex: "-1", "aria-label": t("Sound or video file"),
       onchange: () => { const [file] = this.input.files; this.input.value = ""; file && this.send(file, file.name); } });
-    this.choose = el("button", { type: "button", onclick: () => this.input.click() }, icon("file"), "Choose a file");
-    this.record = el("button", { type: "button", onclick: () => this.toggleRecording() }, icon("mic"), el("span", { text: "Record" }));
-    const more = example ? el("button", { type: "button", class: "quiet", onclick: () => this.takeExample(), text: "Try the example" }) : null;
+    this.choose = el("button", { type: "button", onclick: () => this.input.click() }, icon("file"), t("Choose a file"));
+    this.record = el("button", { type: "button", onclick: () => this.toggleRecording() }, icon("mic"), el("span", { text: t("Record") }));
+    const more = example ? el("button", { type: "button", class: "quiet", onclick: () => this.takeExample(), text: t("Try the example") }) : null;
     this.empty = el("div", { class: "drop-empty" },
       el("p", { class: "drop-title", text: title }),
-      el("p", { class: "hint", text: `Any sound or video file, up to ${facts.maxMinutes} minutes and ${Math.round(facts.maxBytes / 1e6)} MB.` }),
+      el("p", { class: "hint", text: t("Any sound or video file, up to {minutes} minutes and {size} MB.", { minutes: facts.maxMinutes, size: Math.round(facts.maxBytes / 1e6) }) }),
       el("div", { class: "buttons" }, this.choose, this.record, more));
-    this.name = el("strong", { class: "file-name" });
+    this.name = el("strong", { class: "file-name", dir: "auto" });
     this.about = el("span", { class: "hint" });
-    this.change = el("button", { type: "button", class: "quiet", onclick: () => this.clear(), text: "Change" });
+    this.change = el("button", { type: "button", class: "quiet", onclick: () => this.clear(), text: t("Change") });
     this.full = el("div", { class: "drop-full" }, el("span", { class: "file-mark" }, icon("note")),
       el("span", { class: "file-words" }, this.name, this.about), this.change);
     this.full.hidden = true;
-    this.node = el("div", { class: "drop", role: "group", "aria-label": "Recording",
+    this.node = el("div", { class: "drop", role: "group", "aria-label": t("Recording"),
       ondragover: (event) => { event.preventDefault(); this.node.classList.add("over"); },
       ondragleave: () => this.node.classList.remove("over"),
       ondrop: (event) => this.drop(event) }, this.empty, this.full, this.input, this.progress.node, this.error.node);
@@ -36,9 +37,9 @@ export class Source {
   async send(file, name) {
     await this.run(async () => {
       this.stop = new AbortController();
-      this.progress.show(0, "Uploading");
+      this.progress.show(0, t("Uploading"));
       return send(file, name, (part) =>
-        this.progress.show(part, part < 1 ? `Uploading: ${Math.round(part * 100)} %` : "Looking into the file"), this.stop.signal);
+        this.progress.show(part, part < 1 ? t("Uploading: {percent} %", { percent: Math.round(part * 100) }) : t("Looking into the file")), this.stop.signal);
     });
   }
   async takeExample() {
@@ -60,8 +61,8 @@ export class Source {
   set(upload) {
     this.upload = upload;
     this.name.textContent = upload.name;
-    const channels = upload.channels === 1 ? "mono" : upload.channels === 2 ? "stereo" : `${upload.channels} channels`;
-    this.about.textContent = `${clock(upload.seconds)} · ${(upload.sample_rate / 1000).toLocaleString("en")} kHz ${channels}`;
+    const channels = upload.channels === 1 ? t("mono") : upload.channels === 2 ? t("stereo") : t("{count} channels", { count: upload.channels });
+    this.about.textContent = `${clock(upload.seconds)} · ${(upload.sample_rate / 1000).toLocaleString(language)} kHz ${channels}`;
     this.empty.hidden = true;
     this.full.hidden = false;
     this.onUpload(upload);
@@ -83,7 +84,7 @@ export class Source {
       const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
       this.listen(stream);
     } catch {
-      this.error.show("The microphone can't be used: allow it in the browser (a page needs https for that, or localhost).");
+      this.error.show(t("The microphone can't be used: allow it in the browser (a page needs https for that, or localhost)."));
     }
   }
   listen(stream) {
@@ -94,10 +95,10 @@ export class Source {
     const limit = facts.maxMinutes * 60;
     const ticking = setInterval(() => {
       const seconds = (Date.now() - began) / 1000;
-      words.textContent = `Stop (${clock(seconds)})`;
+      words.textContent = t("Stop ({time})", { time: clock(seconds) });
       if (seconds > limit - 1) this.recorder?.stop();
     }, 250);
-    words.textContent = "Stop (0:00)";
+    words.textContent = t("Stop ({time})", { time: clock(0) });
     this.record.classList.add("live");
     this.recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
     this.recorder.addEventListener("stop", async () => {
@@ -106,11 +107,11 @@ export class Source {
       const type = this.recorder.mimeType;
       this.recorder = null;
       this.record.classList.remove("live");
-      words.textContent = "Record";
+      words.textContent = t("Record");
       try {
         this.send(await toWav(new Blob(parts, { type })), "recording.wav");
       } catch {
-        this.error.show("The recording is empty. Try again.");
+        this.error.show(t("The recording is empty. Try again."));
       }
     });
     this.recorder.start();

@@ -100,7 +100,7 @@ def visit(browser: Any, server: Running) -> Iterator[Callable[..., Any]]:
     contexts, problems = [], []
     ours = server.url.rstrip("/")
 
-    def open_page(**options: Any) -> Any:
+    def open_page(choose: str = "Choose a file", **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
         context.set_default_timeout(60_000)
         contexts.append(context)
@@ -113,7 +113,7 @@ def visit(browser: Any, server: Running) -> Iterator[Callable[..., Any]]:
         page.on("request", look)
         page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
         page.goto(server.url)
-        page.get_by_role("button", name="Choose a file").first.wait_for()
+        page.get_by_role("button", name=choose).first.wait_for()
         return page
 
     yield open_page
