@@ -1,4 +1,4 @@
-"""What the models are, who made them, and what they scored; comes in: cards; goes out: Markdown."""
+"""The About tab: models, their training data and scores, as Markdown from their cards."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def _card(card: Card, is_used: bool) -> str:
 
 
 def _training(card: Card) -> str:
-    """Tell what a model heard, and thank those who made it."""
+    """Return the training data of a model, with credits."""
     rows = ["| trained on | hours | licence class |", "| --- | ---: | --- |"]
     rows += [
         f"| {_count(part)}{part.get('dataset', '')} | {part.get('hours', '-')}"
@@ -71,7 +71,7 @@ def _training(card: Card) -> str:
     ]
     credits = dict.fromkeys(name for part in card.trained_on for name in part.get("credits", []))
     thanks = (
-        f"\n\n<details><summary>Thanks to those whose sounds it heard</summary>\n\n"
+        f"\n\n<details><summary>Credits of the training data</summary>\n\n"
         f"{', '.join(credits)}\n\n</details>"
         if credits
         else ""

@@ -1,6 +1,6 @@
-"""`separate app`: the command; comes in: options; goes out: a running server.
+"""`separate app`: start the web server.
 
-Heavy imports stand inside the command, so that help answers at once.
+Modules that import torch are imported inside the command, so that help is printed at once.
 """
 
 import signal
@@ -42,7 +42,7 @@ def app_command(
     ] = 60.0,
     temporary: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", rich_help_panel=_LIMITS, help="Where uploads and results lie."),
+        typer.Option(metavar="DIR", rich_help_panel=_LIMITS, help="Folder of uploads and results."),
     ] = None,
     max_jobs: Annotated[
         int, typer.Option(rich_help_panel=_LIMITS, help="Of a session, waiting or running.")
@@ -84,7 +84,7 @@ def app_command(
         max_files_gb=max_files_gb,
         settings=Settings(model=model, device=device, threads=threads),
     )
-    model_cards(config.settings.model)  # a model that is not there is told now
+    model_cards(config.settings.model)  # a missing model fails now
     signal.signal(signal.SIGTERM, _terminated)
     run_server(config)
 

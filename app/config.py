@@ -1,4 +1,4 @@
-"""What the server is started with; comes in: options; goes out: the same, checked."""
+"""Settings of the server, and the settings that a visitor may choose."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -81,7 +81,7 @@ def settings_from(base: Settings, chosen: Mapping[str, Any]) -> Settings:
 
     Args:
         base: The operator's.
-        chosen: Plain values by field name; None stands for the default.
+        chosen: Plain values by field name; None is the default.
 
     Raises:
         SettingsError: An unknown field, a wrong type or a value out of its range.

@@ -1,7 +1,6 @@
-"""The Gradio page: tabs with our own elements in them.
+"""The Gradio page: tabs that hold our own web components.
 
-In: a service. Out: the Blocks and what must stand in the head of the page. The elements live in
-`static/`: they are plain web components, drawn by the browser, and ask nothing of other hosts.
+The components are in `static/`; the browser draws them, and they load nothing from other hosts.
 """
 
 import html

@@ -115,7 +115,7 @@ class FusedQueryUNet:
 
 @dataclass(frozen=True)
 class FusedMask:
-    """A query's mask, spread over the bins only for the frames that are asked for."""
+    """A query's mask, expanded to the bins for the requested frames only."""
 
     query: FusedQuery
     voice: Tensor | None  # (1, 2, frames, 1024); None where no query needs it

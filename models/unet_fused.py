@@ -207,7 +207,7 @@ def _standardised(x: Tensor) -> Tensor:
 
     Sums and dot products, since a variance is much slower.
     """
-    rows = [row.permute(1, 2, 0).flatten() for row in x]  # as channels-last memory lies
+    rows = [row.permute(1, 2, 0).flatten() for row in x]  # in the order of channels-last memory
     mean = torch.stack([row.mean() for row in rows])
     power = torch.stack([row.dot(row) / len(row) for row in rows])
     scale = ((power - mean.square()).clamp_min(0) + _LAYER_NORM_EPS).rsqrt()

@@ -1,7 +1,7 @@
-"""What evaluation and benchmarks need of the insides, published: `evals` imports only `separate`.
+"""Parts of the library that evaluation and benchmarks use: `evals` imports only `separate`.
 
-In: nothing, or names of models. Out: the transform that the models use, their masks' way onto a
-spectrum, torchaudio, and cards.
+These are the transform of the models, the application of masks to a spectrum, torchaudio, and
+cards.
 """
 
 from collections.abc import Sequence

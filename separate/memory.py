@@ -1,7 +1,7 @@
-"""How a process that separates takes its memory, where the C library is glibc.
+"""Settings of glibc's allocator for a process that separates.
 
-In: nothing. Out: settings of the process. Each window uses and leaves hundreds of megabytes, which
-by default go back to the system and come again page by page.
+Each segment uses and frees hundreds of megabytes, which by default are returned to the system and
+fetched again page by page.
 """
 
 import ctypes

@@ -38,7 +38,7 @@ def _count_mps() -> int:
 def cards_sha256(models: str) -> str:
     """Return the hashes of models given by name or path, comma-separated, from their cards.
 
-    Behind models of fixed stems stands the query model: its hash is added.
+    A model of fixed stems uses the query model too: its hash is added.
     """
     from separate.backends.nets import QUERY_MODEL
     from separate.insides import model_cards

@@ -1,7 +1,4 @@
-"""The SDR of one-second frames without filters: what training watches and evaluation reports.
-
-In: a reference and an estimate `(channels, time)`. Out: dB by frame.
-"""
+"""SDR of one-second frames without filters, as training monitors and evaluation reports it."""
 
 import numpy as np
 

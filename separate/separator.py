@@ -1,8 +1,4 @@
-"""The Python interface: mixture and queries in, estimates and residual out.
-
-In: a mixture `(channels, time)` at any rate and queries in words, by example, or as stems.
-Out: a `Separation`, or a stream of its blocks.
-"""
+"""The Python interface: a mixture and queries give estimates and a residual."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Settings and requests: the frozen dataclasses that command line, web form and Python fill."""
+"""Settings and requests: frozen dataclasses filled by command line, web form and Python."""
 
 import math
 import re
@@ -43,7 +43,7 @@ class Settings:
     mp3_bitrate: int = 320  # kbit/s
     clip_mode: str = "clamp"  # clamp: cut at full scale; rescale: one gain for all outputs; none
     filename: str = "{track}/{stem}.{ext}"  # below the output folder
-    residual: str | None = RESIDUAL  # name of what no query claims; None: it is not written
+    residual: str | None = RESIDUAL  # name of what no query takes; None: not written
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -95,16 +95,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Request:
-    """What to take out of a recording, as a user names it."""
+    """The sources to separate, as a user names them."""
 
     texts: tuple[str, ...] = ()  # free queries
     stems: bool = False  # the four stems of music; alone they sum to the mixture
     two_stems: str | None = None  # one query, whose residual is called `no_<query>`
     like: tuple[Path, ...] = ()  # examples of one sound; with a text they describe one source
-    exclude: tuple[str, ...] = ()  # what is not meant, for every query
-    unlike: tuple[Path, ...] = ()  # examples of what is not meant, for every query
+    exclude: tuple[str, ...] = ()  # phrases for what every query excludes
+    unlike: tuple[Path, ...] = ()  # examples of what every query excludes
     text_weight: float = 0.5  # weight of the text against the examples, 0..1
-    negative_weight: float = 1.0  # weight of what is not meant, 0..10
+    negative_weight: float = 1.0  # weight of what is excluded, 0..10
     residual: bool | None = None  # write the residual; None: unless the stems sum to the mixture
     sum_to_mixture: bool | None = None  # the estimates sum to the mixture; None: of stems alone
 

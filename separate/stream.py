@@ -1,11 +1,11 @@
 """Segments, overlap and cross-fade: audio of any length through a model, in constant memory.
 
-In: blocks `(channels, time)` at the input's rate, however they are cut. Out: blocks of estimates
-and residual at the same rate, with as many samples in all as came in.
+Blocks `(channels, time)` of any lengths come in at the input's rate; blocks of estimates and
+residual leave at the same rate, with as many samples in all.
 
 The result is *defined* by segments of fixed length on a grid anchored at the first sample of the
 file, each separated on its own and joined by linear cross-fades over a fixed overlap; so it does
-not depend on how the input arrives.
+not depend on how the input is cut into blocks.
 """
 
 from collections import deque

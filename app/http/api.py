@@ -1,8 +1,8 @@
 """The functions of Gradio's HTTP API, for clients of `gradio_client`.
 
-In: plain values, with the session in a header or cookie. Out: how a job stands, until it is over.
-A file is uploaded to `/upload` first; its name in the answer stands for it here, so that nobody can
-name a path or an address.
+They take plain values, with the session in a header or cookie, and yield the state of a job until
+it ends. A file is uploaded to `/upload` first and named by the name in the response, so that no
+path or address can be given.
 """
 
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ def add_api(service: Service) -> None:
         (cancel, "Stop a job."),
     )  # fmt: skip
     for function, text in described:
-        function.__annotations__["return"] = dict  # one answer after another
+        function.__annotations__["return"] = dict  # a generator of responses
         gr.api(
             function,
             api_name=function.__name__,

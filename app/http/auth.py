@@ -1,6 +1,7 @@
-"""Who may enter; comes in: a file or the environment, then headers; goes out: accounts, or a yes.
+"""Accounts and logins.
 
-Passwords never stand on the command line, where every user of the machine could read them.
+Passwords come from a file or the environment, never from the command line, which every user of the
+machine can read.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """One shape for every error: `{"error": {"code": "too_large", "message": "one line"}}`.
 
-In: errors of the library, of the routes and of FastAPI. Out: answers with a status that fits. A
-message names no option of the command line and no place on the server.
+Errors of the library, of the routes and of FastAPI get a fitting status. A message names no option
+of the command line and no path on the server.
 """
 
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ def body(code: str, message: str) -> dict[str, dict[str, str]]:
 def failure(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """Return the answer of an error."""
+    """Return the response to an error."""
     return JSONResponse(body(code, message), status, headers=dict(headers or {}))
 
 
 def explained(error: SeparateError, root: Path) -> JSONResponse:
-    """Turn an error into an answer.
+    """Convert an error to a response.
 
     Args:
         error: What went wrong.

@@ -1,8 +1,7 @@
-"""What stands before every request: the login, the session, limits, and headers.
+"""Middleware for every request: login, session, limits and headers.
 
-In: requests of strangers. Out: those that may pass, with the session's key in a header that only
-this module sets. Of Gradio's many routes only those that the page and the API need are open: none
-of its uploads, file cache, proxy or streams.
+It passes the session's key on in a header that only this module sets. Of Gradio's routes only those
+that the page and the API need are open: not its uploads, file cache, proxy or streams.
 """
 
 import asyncio
@@ -70,7 +69,7 @@ class Guard:
         self.cookie = f"separate_session_{config.port}"
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        """Let a request pass, or answer it."""
+        """Pass a request on, or respond to it."""
         if scope["type"] == "lifespan":
             await self._page(scope, receive, send)
             return
@@ -105,7 +104,7 @@ class Guard:
         key, is_new = self._key(headers)
         if is_new and _OF_A_SESSION.fullmatch(path):
             if headers.get("expect") != "100-continue":
-                await _drain(_limited(receive, limit))  # a client that still sends hears nothing
+                await _drain(_limited(receive, limit))  # a sending client reads no response
             await _refuse(send, 401, "no_session", _NO_SESSION)
             return
         self._store.visit(key, address_of(scope))
@@ -183,7 +182,7 @@ def _limited(receive: Any, limit: int) -> Any:
 
 
 def _dressed(send: Any, extra: list[tuple[bytes, bytes]]) -> Any:
-    """Add headers to the answer."""
+    """Add headers to the response."""
 
     async def dressed(message: Any) -> None:
         if message["type"] == "http.response.start":

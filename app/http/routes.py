@@ -1,8 +1,8 @@
-"""Our own routes: uploads in, jobs out, each only to the session that they belong to.
+"""Routes of the page: uploads and jobs, each for the session that owns them.
 
-In: requests that have passed the guard, with the session's key in a header. Out: JSON and events;
-results are in `separate.app.http.downloads`, errors in `separate.app.http.errors`. The reference
-of the API is generated from what stands here.
+Requests have passed the guard, which sets the session's key in a header. Results are in
+`separate.app.http.downloads`, errors in `separate.app.http.errors`. The reference of the API is
+generated from these routes.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From options to a running server; comes in: a `ServeConfig`; goes out: an ASGI application."""
+"""Build the ASGI application and run the server."""
 
 import ipaddress
 import logging
@@ -110,7 +110,7 @@ def _server(options: Any, service: Any) -> Any:
 
 
 def _bind(config: ServeConfig) -> Any:
-    """Take the port before anything is loaded: a taken one is told at once."""
+    """Bind the port before models are loaded, so that a port in use fails at once."""
     import socket
 
     from separate.errors import SettingsError

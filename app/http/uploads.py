@@ -1,8 +1,7 @@
-"""Uploads: from bytes of strangers to a file that can be separated, or one clear line why not.
+"""Uploads: store the bytes of a visitor as a file that can be separated, or say why not.
 
-In: a name and a stream of bytes. Out: an `Upload` of the session. Only bytes come in: there is no
-way to name a path or an address. What a file is, its first bytes decide (see `separate.audio`), so
-a playlist called .mp4 is no video and opens nothing.
+Only bytes are accepted, no path and no address. The first bytes decide the kind of a file (see
+`separate.audio`), so a playlist called .mp4 is refused and opens nothing.
 """
 
 import math

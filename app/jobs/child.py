@@ -1,7 +1,7 @@
-"""The process that computes; comes in: orders over a pipe; goes out: progress, then a result.
+"""The process that computes: it receives orders by a pipe and sends progress and results.
 
-It is a process of its own so that the page stays quick, that a computation can be ended at once
-whatever it is doing, and that a file which brings a decoder down takes nothing else with it.
+A process of its own keeps the page responsive, can be killed at any time, and a decoder that
+crashes ends nothing else.
 """
 
 import logging
@@ -39,10 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 def serve(connection: Connection, stop: Event, settings: Settings) -> None:
-    """Work on orders until the pipe closes."""
+    """Run orders until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(_NICE)  # the page comes first
+        os.nice(_NICE)  # the web server has priority
     worker = OrderRunner()
     try:
         worker.separator(settings)  # loaded before anybody waits for it
@@ -74,14 +74,14 @@ def serve(connection: Connection, stop: Event, settings: Settings) -> None:
 
 
 class OrderRunner:
-    """Keeps the last separator for the next order."""
+    """Runs orders and keeps the last separator for the next one."""
 
     def __init__(self) -> None:
         self._separator: Any = None
         self._key: Settings | None = None
 
     def separator(self, settings: Settings) -> Any:
-        """Return a separator for these settings, loaded anew only where it matters."""
+        """Return a separator for these settings; it is reloaded only if they need another model."""
         plain = Settings()
         key = replace(settings, **{name: getattr(plain, name) for name in _PER_FILE})
         if key != self._key:
@@ -93,10 +93,10 @@ class OrderRunner:
         return self._separator
 
     def work(self, order: Order, report: Report) -> dict[str, Any]:
-        """Do what is ordered; return what the page shows.
+        """Run an order; return its result for the page.
 
         Raises:
-            SeparateError: It can't be done; `Cancelled` when the visitor stopped it.
+            SeparateError: The order fails; `Cancelled` when the visitor stopped it.
         """
         report(0.0, "starting")
         if isinstance(order, SeparateOrder):
@@ -162,7 +162,7 @@ class OrderRunner:
             self.separator(_plain(order.settings)),
             order.source,
             end_seconds=order.max_seconds,
-            on_progress=lambda part: report(part, "listening"),
+            on_progress=lambda part: report(part, "analysing"),
         )
         return {"found": [asdict(source) for source in found]}
 

@@ -1,7 +1,7 @@
-"""The lyrics stage for the page; comes in: an order, or edited lines; goes out: lines, or files.
+"""The lyrics job of the page: transcribe a recording, and write edited lines as files.
 
-What the stage needs is looked for when it is asked: a Whisper model that is fetched while the
-server runs is found.
+Whisper models are looked for at each request, so one that is installed while the server runs is
+found.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ def write_down(
 
     Args:
         order: What and how.
-        separator: Loaded; it finds where somebody sings.
+        separator: A loaded separator, for the vocals.
         report: Called with the part done, 0..1, and the step.
 
     Raises:

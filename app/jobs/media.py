@@ -1,7 +1,7 @@
-"""What the page needs of a sound to show and play it; comes in: a file; goes out: three small ones.
+"""Prepare what the player needs of a file: 16-bit samples, a waveform and a spectrogram.
 
-The player streams raw 16-bit samples (so that any stem starts at once and all run sample by sample
-together, whatever the format of the download), draws the outline, and shows the spectrogram.
+The player streams raw samples, so that any stem starts at once and all stay in step, whatever the
+format of the download.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def prepare(
         source: A sound file.
         folder: Where they go.
         stem: What they are called.
-        end_seconds: What lies behind is not read.
+        end_seconds: Seconds into the file; the rest is not read.
         on_block: Called now and then; what it raises ends the work.
 
     Returns:

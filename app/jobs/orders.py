@@ -12,7 +12,7 @@ class Order:
 
     source: Path  # the upload
     folder: Path  # where results go; nobody else writes there
-    max_seconds: float  # what lies behind is not read
+    max_seconds: float  # the rest of the file is not read
     settings: Settings
 
     def needs(self, path: Path) -> bool:

@@ -1,8 +1,4 @@
-"""The queue: who is next, and where everybody stands.
-
-In: jobs of sessions. Out: the next one for a free worker, and each job's place. Sessions take
-turns, so that a visitor with a hundred files holds up no one with a single one.
-"""
+"""The queue of jobs. Sessions take turns, so that one with many files does not block the others."""
 
 import threading
 import time
@@ -105,7 +101,7 @@ class JobQueue:
         self.on_over(job)
 
     def cancel(self, job: QueuedJob) -> None:
-        """Take a job that waits out of the line; tell one that runs to stop."""
+        """Remove a job that waits; send a stop signal to one that runs."""
         with self._changed:
             job.stop.set()
             line = self._waiting.get(job.session, deque())
@@ -142,7 +138,7 @@ class JobQueue:
 
 
 def view(job: QueuedJob, places: dict[str, int]) -> dict[str, Any]:
-    """Return what a visitor is told of a job, as plain values."""
+    """Return the state of a job for the visitor, as plain values."""
     left = job.seconds_left()
     return {
         "id": job.id,

@@ -1,7 +1,7 @@
-"""Why a request is refused, as errors with a code; and messages as a visitor may read them.
+"""Why a request is refused, as errors with a code; and messages for visitors.
 
-In: the library's errors, which speak to somebody at a command line. Out: the same without options,
-which a visitor of the page or the API does not have.
+The library's messages name options of the command line, which visitors of the page and the API do
+not have; they are removed here.
 """
 
 import re
@@ -14,14 +14,14 @@ _QUERY = re.compile(r"(?<![\w-])-q\b")
 
 
 class Refusal(InputError):  # noqa: N818 - it says what it is
-    """A request that is refused for what stands on the server, not for what it says."""
+    """A request that is refused because of the state of the server, not its content."""
 
     code = "refused"
     status = 422
 
 
 class NotHere(Refusal):
-    """This session has no such thing: it was deleted, or is somebody else's."""
+    """This session has no such file or job: it was deleted, or belongs to another session."""
 
     code, status = "not_found", 404
 
@@ -33,7 +33,7 @@ class TooLarge(Refusal):
 
 
 class InUse(Refusal):
-    """It stands against something else that is here."""
+    """It conflicts with another job or file of the session."""
 
     code, status = "conflict", 409
 

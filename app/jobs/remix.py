@@ -1,4 +1,4 @@
-"""Files made of results: a remix of stems, and a zip of all; comes in: paths; goes out: a file."""
+"""Write downloads: a remix of stems, and a zip of all results."""
 
 import zipfile
 from collections.abc import Iterator, Sequence

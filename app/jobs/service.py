@@ -1,7 +1,7 @@
-"""What the page and the HTTP API can do, in one place: both call these and nothing else.
+"""All functions of the page and the HTTP API; both call these and nothing else.
 
-In: a session's key and plain values from outside. Out: jobs, views of them, and files. Everything
-that comes from outside is checked here; files are found by the names of jobs and uploads alone.
+Everything that comes from outside is checked here. Files are found by the names of jobs and uploads
+alone.
 """
 
 import json
@@ -36,7 +36,7 @@ class Service:
     """A running server without its web side."""
 
     def __init__(self, config: ServeConfig, *, workers: bool = True) -> None:
-        """Make room and, unless told otherwise, start the worker processes."""
+        """Create the store and, by default, start the worker processes."""
         self.config = config
         self.store = Store(config.keep_minutes * 60, config.folder, limits=_limits(config))
         self.closing = threading.Event()  # set when the server begins to stop
@@ -88,7 +88,7 @@ class Service:
             asked: upload, queries, exclude, like (uploads) and settings, as plain values.
 
         Raises:
-            SeparateError: Something asked for is missing, too much or wrong.
+            SeparateError: A value is missing, too large or wrong.
         """
         upload = self.store.upload(key, asked.get("upload"))
         texts, exclude = _words(asked, "queries"), _words(asked, "exclude")
@@ -103,7 +103,7 @@ class Service:
         if not isinstance(chosen, Mapping):
             raise QueryError("settings must be an object of names and values")
         if not texts and not like:
-            raise QueryError("say what you want to hear, for example drums")
+            raise QueryError("say what to separate, for example drums")
         settings = settings_from(self.config.settings, chosen)
         job_id, folder = self.store.new_job_folder(key)
         request = Request(
@@ -180,11 +180,11 @@ class Service:
         return job
 
     def view(self, key: str, word: object) -> dict[str, Any]:
-        """Tell how one job stands."""
+        """Return the state of one job."""
         return view(self.store.job(key, word), self.queue.places())
 
     def views(self, key: str) -> list[dict[str, Any]]:
-        """Tell how all jobs of the session stand, without their results."""
+        """Return the states of all jobs of the session, without their results."""
         places = self.queue.places()
         return [{**view(job, places), "result": {}} for job in self.store.jobs(key)]
 

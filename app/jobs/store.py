@@ -1,8 +1,8 @@
-"""Sessions and their files: each session's own, under names that nobody can guess, for a while.
+"""Sessions and their files, which are deleted some time after their last use.
 
-In: keys of sessions, uploads, jobs. Out: folders below one private root. A key is random and signed
-by this server, so that a visitor can neither guess another's nor choose one; folders are named by
-other random words, which never leave the server.
+All files are below one private root. A session's key is random and signed by this server, so that a
+visitor can neither guess nor choose one; folders have other random names, which never leave the
+server.
 """
 
 import hashlib
@@ -194,7 +194,7 @@ class Store:
         """Return a session's upload.
 
         Raises:
-            InputError: This session has none of that name: it was deleted, or is somebody else's.
+            InputError: This session has none of that name: it was deleted, or is another's.
         """
         with self._lock:
             upload = self.session(key).uploads.get(word) if isinstance(word, str) else None

@@ -1,7 +1,7 @@
-"""Worker processes and the threads that mind them.
+"""Worker processes, and a thread for each that gives it jobs.
 
-In: the queue. Out: jobs that are done, failed or cancelled. A computation that is cancelled is told
-so and, where it does not listen within a moment, its process is ended and another one started.
+A cancelled computation gets a stop signal; if it does not stop within a moment, its process is
+killed and another one started.
 """
 
 import logging
@@ -20,7 +20,7 @@ from separate.settings import Settings
 
 _POLL_SECONDS = 0.1
 _LAST_SECONDS = 5.0  # for a thread to see that its process ended
-_GRACE_SECONDS = 0.7  # between the word and the deed
+_GRACE_SECONDS = 0.7  # between the stop signal and the kill
 _LOST = "the computation was ended by the system (out of memory?); try a shorter recording"
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Child:
         return None if process is None else process.pid
 
     def start(self) -> None:
-        """Start the process; it loads the model by itself."""
+        """Start the process, which loads the model."""
         if self._closed:
             return
         ours, theirs = self._context.Pipe()
@@ -108,7 +108,7 @@ class Child:
 
 
 def without_paths(message: str, job: QueuedJob) -> str:
-    """Name files as the visitor does; where they lie on the server is nobody's business."""
+    """Replace paths on the server by the names that the visitor gave."""
     message = message.replace(str(job.order.source), job.title)
     for path in getattr(job.order, "like", ()):
         message = message.replace(str(path), path.name)
@@ -146,12 +146,12 @@ class Workers:
         self._queue = queue
         self._children = [Child(settings) for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._mind, args=(child,), daemon=True)
+            threading.Thread(target=self._serve, args=(child,), daemon=True)
             for child in self._children
         ]
 
     def start(self) -> None:
-        """Start the processes and the threads that mind them."""
+        """Start the processes and their threads."""
         for child in self._children:
             child.start()
         for thread in self._threads:
@@ -161,7 +161,7 @@ class Workers:
         """Return the numbers of the processes that run."""
         return [pid for child in self._children if (pid := child.pid) is not None]
 
-    def _mind(self, child: Child) -> None:
+    def _serve(self, child: Child) -> None:
         while (job := self._queue.take()) is not None:
             try:
                 child.run(job)

@@ -1,4 +1,4 @@
-"""Tables of the weakly supervised experiment; comes in: results; goes out: scores and curves."""
+"""Tables and curves of the weakly supervised experiment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,7 @@
 """Label-queried mixtures of two clips, by the protocol of USS (Kong et al., 2023).
 
 The clips lie in one folder a label, each clip with a single source. Two clips of different labels
-are mixed at equal energy; the first is asked for in words, by other sounds of its class, by its
+are mixed at equal energy; the first is the target in words, by other sounds of its class, by its
 AudioSet tag, by words and sounds, or by words that exclude the second one. The score is the SDR
 improvement of each mixture, its median in each class, and the mean over classes.
 
@@ -47,7 +47,7 @@ TAGS = {  # the AudioSet class of a label, where its name differs
 
 @dataclass(frozen=True)
 class ClipMixture:
-    """Two clips that are mixed; the first is asked for."""
+    """Two clips that are mixed; the first is the target."""
 
     target: Path
     other: Path
@@ -56,7 +56,7 @@ class ClipMixture:
 
     @property
     def label(self) -> str:
-        """The class that is asked for."""
+        """The class of the target."""
         return self.target.parent.name
 
     @property
@@ -131,9 +131,9 @@ def draw(clips: Mapping[str, Sequence[Path]], per_class: int, seed: int = 0) -> 
 
 @dataclass(frozen=True)
 class ClipsEval(Evaluation):
-    """SDR improvement of the clip that is asked for."""
+    """SDR improvement of the target clip."""
 
-    by: str = "text"  # how the target is asked for, one of BY
+    by: str = "text"  # how the target is queried, one of BY
     root: Path = Path()  # of the clips, for examples
 
     kind = "clips"
@@ -156,7 +156,7 @@ class ClipsEval(Evaluation):
         return {**super().fingerprint(), "by": self.by}
 
     def score(self, reader: SongReader) -> SongScores:
-        """Mix, separate and score the clip that is asked for."""
+        """Mix, separate and score the target clip."""
         assert isinstance(reader, ClipMixture)
         song, label = reader.load(), reader.label
         negative = {}
@@ -247,7 +247,7 @@ def negative_effect(
 
     Args:
         song: The two references.
-        label: The label that was asked for.
+        label: The label of the target.
         estimate: Estimate with the exclusion, `(channels, time)`.
         plain: Estimate without it.
 

@@ -37,7 +37,7 @@ SOURCES = ("vocals", ACCOMPANIMENT)
 METRICS = ("nsdr", "sdr", "sir", "sar")
 
 
-Part = tuple[Path, int | None]  # an audio file, and the channel of it that is meant; None: all
+Part = tuple[Path, int | None]  # an audio file, and its channel; None: all
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Ways to train one small separator, compared: the ICLR 2024 paper's experiment on our clips.
 
-In: a folder with one folder of single-source clips a label. Out: mean BSS Eval SDR and its
-improvement over the mixture, an arm a row, with the spread over seeds, the curves and the paper's
-ratios.
+The result is the mean BSS Eval SDR of each arm and its improvement over the mixture, with the
+spread over seeds, the curves and the paper's ratios.
 
 All arms start from the same random weights, take the same number of steps and see the same clips:
 (a) `unsupervised` and (b) `weak` only as mixtures of P with their labels, (c) `supervised` (the

@@ -1,8 +1,4 @@
-"""What the weakly supervised experiment is trained and tested on; comes in: a folder of clips.
-
-Goes out: clips by label, those held out and the others; the same clips among others; mixtures of
-two to test on.
-"""
+"""Clips of the weakly supervised experiment: for training, padded, held out, and test mixtures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +31,7 @@ class TestMixture:
 
 
 def distinct_labels(folder: Path, wanted: Sequence[str] = ()) -> list[str]:
-    """Return the labels whose AudioSet class no label before them has: a tagger tells them apart.
+    """Return labels of different AudioSet classes, which a tagger can distinguish.
 
     Raises:
         DataError: Fewer than four are left, or a wanted one is missing.

@@ -1,7 +1,4 @@
-"""The files of an automatic separation: where each lies, and the description beside them.
-
-In: the tree of sources. Out: safe paths that differ, and `sources.json` with likelihoods and times.
-"""
+"""Paths of the files of an automatic separation, and the description in `sources.json`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -47,7 +44,7 @@ def layout(track: Track, nodes: Sequence[Node], settings: Settings) -> dict[str,
 
 def describe(
     path: Path,
-    heard: TagLikelihoods,
+    likelihoods: TagLikelihoods,
     nodes: Sequence[Node],
     places: Mapping[str, str],
     presence: Mapping[str, float],
@@ -65,7 +62,7 @@ def describe(
             else None,
             "likelihood": round(node.likelihood, 3),
             "presence": presence.get(node.name),
-            "spans": [list(span) for span in join_blocks(heard, node.active)],
+            "spans": [list(span) for span in join_blocks(likelihoods, node.active)],
             "classes": list(node.classes),
             "merged": list(node.merged),
         }
@@ -73,7 +70,7 @@ def describe(
     ]
     return {
         "input": str(path.absolute()),
-        "seconds": heard.seconds,
+        "seconds": likelihoods.seconds,
         "tagger": tagger,
         "notice": NOTICE,
         "residual": Path(places[RESIDUAL]).relative_to(folder).as_posix(),

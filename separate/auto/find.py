@@ -1,10 +1,8 @@
-"""Find sources: what can be heard in a file, how likely, and when.
+"""Find the sources of a file: labels with likelihoods and times, likeliest first.
 
-In: a file. Out: labels of the vocabulary with a likelihood and spans of time each, likeliest first.
-
-A tagger alone hears "music" and little else in a mixture. So pieces spread over the file are
-separated for the stems of music and for the labels that sound most alike, and each estimate is
-judged as any result is (`separate.queries.presence`). The work does not grow with the length.
+A tagger alone finds "music" and little else in a mixture. So pieces spread over the file are
+separated for the stems of music and for the labels nearest to them, and each estimate is scored
+by the presence rule (`separate.queries.presence`). The work does not grow with the length.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,19 +21,19 @@ PIECES = 16
 PIECE_SECONDS = 3.0
 LEAST_PRESENCE = 0.3  # what is less likely is not listed
 _ALWAYS = ("vocals", "drums", "bass")
-_CANDIDATES = 8  # further labels, the most alike
+_CANDIDATES = 8  # further labels, the nearest
 _TOO_WIDE = ("music", "other", "accompaniment", "silence", "noise")
 _SILENT_DB = -60.0  # a piece below is silent
-_HEARD_DB = -20.0  # an estimate so far below its piece is not heard in it
+_AUDIBLE_DB = -20.0  # an estimate so far below its piece counts as inaudible
 
 
 @dataclass(frozen=True)
 class FoundSource:
-    """A source that was heard."""
+    """A source that is present."""
 
     name: str  # a label of the vocabulary
     likelihood: float  # 0..1
-    spans: tuple[tuple[float, float], ...]  # seconds from..to, as fine as the pieces lie
+    spans: tuple[tuple[float, float], ...]  # seconds from..to, as fine as the pieces are spaced
 
 
 def find_sources(
@@ -46,17 +44,17 @@ def find_sources(
     stream: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> list[FoundSource]:
-    """List what can be heard in a file.
+    """List the sources of a file.
 
     Args:
-        separator: Of any queries.
+        separator: A separator that accepts any query.
         path: The file.
         end_seconds: What lies behind is not listened to.
         stream: Which audio stream of the file, from 0.
         on_progress: Called with the part done, 0..1; what it raises ends the search.
 
     Returns:
-        What is there, likeliest first; nothing for silence.
+        The sources, likeliest first; none for silence.
 
     Raises:
         InputError: The file cannot be read.
@@ -84,9 +82,9 @@ def find_sources(
     found = []
     for number, (name, likelihood) in enumerate(separated.presence.items()):
         level_db = 10 * np.log10((powers[:, number] + 1e-12) / (levels + 1e-9))
-        is_heard = (level_db > _HEARD_DB) & (10 * np.log10(levels + 1e-12) > _SILENT_DB)
-        if likelihood >= LEAST_PRESENCE and is_heard.any():
-            found.append(FoundSource(name, round(likelihood, 3), _spans(is_heard, places)))
+        is_audible = (level_db > _AUDIBLE_DB) & (10 * np.log10(levels + 1e-12) > _SILENT_DB)
+        if likelihood >= LEAST_PRESENCE and is_audible.any():
+            found.append(FoundSource(name, round(likelihood, 3), _spans(is_audible, places)))
     return _without_doubles(sorted(found, key=lambda source: -source.likelihood))
 
 
@@ -122,7 +120,7 @@ def _read_pieces(
             samples += block.shape[1]
             if number % every == 0:
                 kept.append((number, block))
-            if len(kept) == 2 * PIECES:  # however long it is, at most so many are held
+            if len(kept) == 2 * PIECES:  # a bound on memory for any length
                 kept, every = kept[::2], 2 * every
     chosen = kept[:: max(1, round(len(kept) / PIECES))]
     starts = [first * PIECE_SECONDS for first, _ in chosen]
@@ -132,7 +130,7 @@ def _read_pieces(
 
 @torch.inference_mode()
 def _alike(pieces: Sequence[np.ndarray], sample_rate: int) -> list[str]:
-    """Return the labels that sound most like any of the pieces."""
+    """Return the labels whose vectors are nearest to any of the pieces."""
     encoder = load_encoder("embedded")
     labels = [name for name in vocabulary.labels() if name not in _TOO_WIDE and name not in _ALWAYS]
     sounds = [
@@ -147,13 +145,13 @@ def _alike(pieces: Sequence[np.ndarray], sample_rate: int) -> list[str]:
 
 
 def _spans(
-    is_heard: np.ndarray, places: Sequence[tuple[float, float]]
+    is_audible: np.ndarray, places: Sequence[tuple[float, float]]
 ) -> tuple[tuple[float, float], ...]:
-    """Join neighbouring stretches in which a source is heard."""
+    """Join neighbouring stretches in which a source is audible."""
     spans: list[tuple[float, float]] = []
-    for heard, (start, end) in zip(is_heard, places, strict=True):
-        if heard and spans and spans[-1][1] == start:
+    for audible, (start, end) in zip(is_audible, places, strict=True):
+        if audible and spans and spans[-1][1] == start:
             spans[-1] = (spans[-1][0], end)
-        elif heard:
+        elif audible:
             spans.append((start, end))
     return tuple(spans)

@@ -1,7 +1,4 @@
-"""When a source may sound: gains that open and close estimates at the tagger's blocks.
-
-In: blocks in which something sounds. Out: the gain of each sample, with short ramps.
-"""
+"""Gains that mute an estimate in blocks in which the tagger does not find the source."""
 
 import numpy as np
 

@@ -1,10 +1,8 @@
-"""A trial on a few seconds: which of the heard nodes are there, and which can be told apart.
+"""Separate a few seconds of a file to drop nodes of the tree that are absent or alike.
 
-In: a file and the tree that a tagger heard in it. Out: the tree that is worth separating.
-
-Pieces in which the nodes are likeliest are separated for all of them. A node whose estimate shows
-that it is not there goes; siblings whose estimates are nearly the same become one. The work does
-not grow with the file's length.
+The pieces in which the nodes are likeliest are separated for all of them. A node whose estimate is
+not present is dropped; siblings with nearly the same estimates are merged. The work does not grow
+with the file's length.
 """
 
 from collections.abc import Sequence
@@ -44,7 +42,7 @@ def probe(
     """Return the nodes that are worth a file or a folder, parents before children.
 
     Args:
-        separator: Of any queries.
+        separator: A separator that accepts any query.
         path: The file.
         track: What was heard in it.
         nodes: The tree so far.

@@ -24,7 +24,7 @@ from separate.auto.files import TREE_NAME, describe, layout, tree_text
 from separate.auto.gate import Gate
 from separate.auto.probe import probe
 from separate.auto.tagging import BLOCK_SECONDS, Tagger, open_tagger, tag_file
-from separate.auto.tree import AutoOptions, Node, heard_nodes, tops
+from separate.auto.tree import AutoOptions, Node, sounding_nodes, tops
 from separate.batch.guard import Guard
 from separate.batch.job import Item, OnPart, Work, draft_record
 from separate.batch.outputs import OutputSet
@@ -104,7 +104,7 @@ def separate_all(
         OutputError: A file can't be written.
     """
     settings, path = job.settings, item.track.path
-    heard = tag_file(
+    found = tag_file(
         path,
         tagger,
         start_seconds=settings.start,
@@ -130,10 +130,10 @@ def separate_all(
         settings,
         nodes,
         places,
-        lambda presence: tree_text(describe(path, heard, nodes, places, presence, tagger.name)),
+        lambda presence: tree_text(describe(path, found, nodes, places, presence, tagger.name)),
         lambda part: on_part(_PROBED + (1 - _PROBED) * part),
     )
-    return replace(item.draft, outputs=written, presence=presence, duration=heard.seconds)
+    return replace(item.draft, outputs=written, presence=presence, duration=found.seconds)
 
 
 def _write(

@@ -1,10 +1,7 @@
 """Tags: which of AudioSet's classes sound in a file, how likely, and when.
 
-In: a file. Out: likelihoods of the 527 classes in each block of two seconds, and the list of those
-that pass a threshold with their spans of time.
-
-Two taggers share one interface: the one that ships (the query net's audio tower), and EfficientAT's
-checkpoints by name or path.
+A tagger gives likelihoods of the 527 classes in each block of two seconds. There are two: the one
+that ships (the query net's audio tower), and EfficientAT's checkpoints by name or path.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +23,7 @@ THRESHOLD = 0.2  # USS's: a class that is likelier sounds
 SHIPPED = "embedded"
 _SAMPLE_RATE = 32_000  # Hz, of both taggers
 _SILENT_PEAK = 1e-3  # a block that stays below (-60 dBFS) holds nothing
-_LEVEL = 0.5  # peak that EfficientAT hears each block at
+_LEVEL = 0.5  # peak to which each block is scaled for EfficientAT
 _SHORTEST_SAMPLES = 64  # what is shorter is followed by silence
 
 
@@ -49,7 +46,7 @@ class ShippedTagger:
         self._encoder = load_encoder("embedded")
 
     def likelihoods(self, waveform: Tensor) -> Tensor:
-        """See `Tagger`; the tower hears without level."""
+        """See `Tagger`; the tower does not depend on the level."""
         likelihoods: Tensor = self._encoder.embed_and_tag(waveform, _SAMPLE_RATE)[1]  # type: ignore[attr-defined]
         return likelihoods
 
@@ -105,14 +102,14 @@ def open_tagger(name: str | None = None) -> Tagger:
 
 @dataclass(frozen=True)
 class TagLikelihoods:
-    """What a tagger heard in a file."""
+    """Likelihoods of all classes in each block of a file."""
 
     likelihoods: np.ndarray  # (blocks, 527) float32, 0..1
     start_seconds: float  # of the first block in the file
-    seconds: float  # length of what was heard; the last block may be shorter than the others
+    seconds: float  # tagged length; the last block may be shorter than the others
 
     def span(self, first: int, last: int) -> tuple[float, float]:
-        """Return from where to where blocks `first..last` lie, in seconds of the file."""
+        """Return start and end of blocks `first..last`, in seconds of the file."""
         end = min((last + 1) * BLOCK_SECONDS, self.seconds)
         return self.start_seconds + first * BLOCK_SECONDS, self.start_seconds + end
 
@@ -182,7 +179,7 @@ def tags_of(
     """List the classes that sound, likeliest first.
 
     Args:
-        track: What was heard.
+        track: Likelihoods of the file.
         threshold: A class sounds in the blocks where it is at least so likely, 0..1.
         most: At most so many; None: all.
     """
@@ -204,7 +201,7 @@ def join_blocks(track: TagLikelihoods, active: np.ndarray) -> tuple[tuple[float,
     """Join neighbouring blocks in which something sounds.
 
     Args:
-        track: Tells where the blocks lie.
+        track: The likelihoods, for the times of the blocks.
         active: `(blocks,)` bool.
 
     Returns:

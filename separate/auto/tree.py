@@ -1,12 +1,11 @@
-"""What to separate when nobody says what: the tree of sources that a tagger hears in a file.
+"""Select what an automatic separation separates: a tree of sources from a tagger's likelihoods.
 
-In: likelihoods of AudioSet's classes, block by block. Out: nodes of the ontology at the chosen
-levels, each with its query, its parent and the blocks in which it sounds.
+The result is nodes of AudioSet's ontology at the chosen levels, each with its query, its parent and
+the blocks in which it sounds.
 
-A node is as likely as the likeliest class at or below it, and asks for the classes that were heard
-there (USS sets all others to zero). It is worth a file if it can be told from its neighbours:
-children whose queries or sounds are alike become one, and of a node with a single child only the
-child is written.
+A node has the likelihood of the likeliest class at or below it; its query consists of the classes
+found there (USS sets all others to zero). Siblings whose queries or sounds are alike are merged,
+and of a node with a single child only the child is written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,18 +56,18 @@ class Node:
     likelihood: float  # of its likeliest block, 0..1
     curve: np.ndarray  # (blocks,) likelihood
     active: np.ndarray  # (blocks,) bool: where it sounds
-    classes: tuple[str, ...]  # heard at and below it, likeliest first
-    merged: tuple[str, ...] = ()  # nodes that became one with it
-    is_written: bool = True  # False: a folder alone, its one child is the same sound
+    classes: tuple[str, ...]  # found at and below it, likeliest first
+    merged: tuple[str, ...] = ()  # nodes that were merged into it
+    is_written: bool = True  # False: only a folder, as its one child is the same source
 
     @property
     def query(self) -> Query:
-        """What the separator is asked for."""
+        """The query that separates it."""
         spoken = dict.fromkeys(map(vocabulary.spoken, self.classes[:_PHRASES]))
         return Query(self.name, tuple(spoken))
 
 
-def heard_nodes(track: TagLikelihoods, options: AutoOptions) -> list[Node]:
+def sounding_nodes(track: TagLikelihoods, options: AutoOptions) -> list[Node]:
     """Return the nodes that sound, parents before children."""
     names = vocabulary.audioset_classes()
     best = track.likelihoods.max(axis=0)
@@ -114,7 +113,7 @@ def without_doubles(nodes: Sequence[Node]) -> list[Node]:
 def merged(
     nodes: Sequence[Node], likeness: Mapping[tuple[str, str], float], least: float
 ) -> list[Node]:
-    """Make one of siblings that cannot be told apart, and count their children as its own.
+    """Merge siblings that are alike; the children of all become those of one.
 
     Args:
         nodes: The tree, parents before children.
@@ -168,7 +167,7 @@ def pruned(nodes: Sequence[Node], absent: set[str]) -> list[Node]:
     """Leave out nodes that are absent with all below them, and folders that hold nothing."""
     gone = set(absent)
     kept = []
-    for node in nodes:  # parents stand before their children
+    for node in nodes:  # parents come before their children
         if node.name in gone or node.parent in gone:
             gone.add(node.name)
         else:

@@ -79,7 +79,7 @@ def draft_record(
     Args:
         track: The input.
         settings: Fields that decide the result, by name.
-        queries: What is asked for, as plain values.
+        queries: The request, as plain values.
         model_sha256: Hashes of the models.
         command: The command that makes the result.
         places: Paths of the wanted outputs by stem, where they are known.

@@ -1,7 +1,6 @@
-"""A few processes that take one item at a time, and survive the death of one of them.
+"""A pool of processes that take one item at a time; a process that dies is replaced.
 
-In: a picklable worker and items. Out: results as they are done; None for an item whose process
-died, so that it is known which file did it.
+Results come as they are done; the result of an item whose process died is None.
 """
 
 import logging
@@ -128,7 +127,7 @@ def run_in_processes(
         (index, record), or (index, None) where the process died.
 
     Raises:
-        Whatever the worker raises; then, and when this iterator is closed, all processes are told
+        Whatever the worker raises; then, and when this iterator is closed, all processes are asked
         to stop and are waited for.
     """
     context = multiprocessing.get_context("spawn")

@@ -1,7 +1,6 @@
-"""The Ray cluster: connected to, or started on this machine where nobody else reaches it.
+"""Connect to a Ray cluster, or start one on this machine that accepts local connections only.
 
-In: what the user asks for. Out: the module `ray`, connected. It is imported only here, when
-somebody asks for it.
+`ray` is imported here alone, when `--ray` is given.
 """
 
 import os

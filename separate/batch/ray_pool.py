@@ -1,7 +1,7 @@
-"""Workers on a Ray cluster that take one item at a time, and outlive the death of a machine.
+"""A pool of workers on a Ray cluster that take one item at a time.
 
-In: a picklable worker and items. Out: results as they are done; None for an item whose worker died
-twice. Ray places the workers, moves the messages and notices deaths.
+Results come as they are done; the result of an item whose worker died twice is None. Ray places the
+workers, moves the messages and detects deaths.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,7 +20,7 @@ _NEVER_STARTED = 3  # workers in a row, for each that is wanted
 
 
 class _Desk:
-    """What runs in a worker's process: the worker, and answers about how far it is."""
+    """The Ray actor: it runs the worker and reports its progress."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -64,7 +64,7 @@ class _Seat:
 
     actor: Any
     index: int | None = None  # of the item at hand
-    part: Any = None  # the answer that is awaited
+    part: Any = None  # the pending request for progress
 
 
 @dataclass
@@ -231,7 +231,7 @@ class _Pool:
         return record
 
     def _ask_parts(self, on_progress: Callable[[int, float], None]) -> None:
-        """Ask all at work how far they are, one question each at a time; report answers."""
+        """Request the progress of busy workers, one request each at a time, and report it."""
         for seat in self._working.values():
             if seat.part is None:
                 seat.part = seat.actor.part.remote()

@@ -33,7 +33,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Record:
-    """What was done with one input."""
+    """The result of one input."""
 
     input: str  # its absolute path, or its address
     size: int  # bytes
@@ -55,7 +55,7 @@ class Record:
 
     @property
     def key(self) -> str:
-        """What must be equal for the outputs to be still right."""
+        """What must be equal for the outputs to be up to date."""
         parts = (
             self.command, self.input, self.size, self.mtime, self.etag, self.model_sha256,
             self.settings, self.queries,
@@ -81,11 +81,11 @@ def parse_record(line: str) -> Record | None:
 
 
 class Records(ABC):
-    """The records of one output folder, wherever it lies."""
+    """The records of one output folder, local or remote."""
 
     @abstractmethod
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records in order; a line cut short by a crash is passed over."""
+        """Yield the records in order; a line cut short by a crash is skipped."""
 
     @abstractmethod
     def append(self, record: Record) -> None:
@@ -115,7 +115,7 @@ class Records(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End the work on the records; the note of `begin` is removed."""
+        """Finish writing; the note of `begin` is removed."""
 
     def index(self) -> dict[str, Record]:
         """Return the last successful record of each key, for `complete`."""
@@ -149,7 +149,7 @@ class RecordFile(Records):
         self._note: StagingFolder | None = None
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records in order; a line cut short by a crash is passed over."""
+        """Yield the records in order; a line cut short by a crash is skipped."""
         if not self.path.is_file():
             return
         with self.path.open(encoding="utf-8", errors="replace") as lines:

@@ -66,28 +66,28 @@ class SeparationJob:
         return (*examples, *map(Path, self.settings.model.split(",")))
 
     def _model_sha256(self) -> str:
-        """Return the models' hashes, which their cards tell without loading them."""
+        """Return the models' hashes, read from their cards without loading them."""
         if self.factory is not None:
             return self.factory(self.settings).model_sha256
         return cards_sha256(self.settings.model)
 
     def load(self, threads: int | None, guard: Guard) -> Work:
-        """Load the separator; queries that it can't answer fail here, once for all items."""
+        """Load the separator; queries that it does not support fail here, once for all items."""
         separator = (self.factory or open_separator)(replace(self.settings, threads=threads))
         separator.stream(iter(()), _CHECK_RATE, 2, self.queries)
         return partial(separate_item, separator, self, guard)
 
 
 def make_job(folder: Path, settings: Settings, request: Request) -> SeparationJob:
-    """Turn what a user asks for into a job.
+    """Make a job of a request.
 
     Args:
         folder: Of the outputs.
         settings: All else; `sum_to_mixture` and `residual` are decided here.
-        request: What to take out.
+        request: The queries.
 
     Raises:
-        SettingsError: The options exclude each other, or nothing is asked for.
+        SettingsError: The options exclude each other, or there is no query.
         QueryError: A query is empty or too long, or a weight is out of its range.
         InputError: An example is missing.
     """

@@ -48,7 +48,7 @@ def find_tracks(
         inputs: Files, folders and patterns like `*.wav`, here or in a store; folders are searched
             with all that is in them, and the sub-folders are kept in the tracks' names.
         made: Files that are results of earlier runs, passed over in folders.
-        folder: The output folder, passed over where it lies in an input folder.
+        folder: The output folder, skipped if it is inside an input folder.
 
     Returns:
         Tracks in the order of the inputs. What is missing, and a folder without sound, stays in as
@@ -73,7 +73,7 @@ def find_tracks(
 
 
 def _matches(given: Path) -> list[Path]:
-    """Return what a pattern fits; a path that is there, or no pattern, stands for itself."""
+    """Return the paths that match a pattern; an existing path, or one without pattern, is kept."""
     if not any(mark in str(given) for mark in "*?[") or given.exists():
         return [given]
     parts = given.parts[len(Path(given.anchor).parts) :]
@@ -110,7 +110,7 @@ def _remote(
 
 
 def _holds(folder: Path, path: Path, searched: Path) -> bool:
-    """Whether a path lies in an output folder that itself lies within the searched one."""
+    """Whether a path is in an output folder that is inside the searched one."""
     within = folder != searched and folder.is_relative_to(searched)
     return within and path.resolve().is_relative_to(folder)
 

@@ -1,7 +1,4 @@
-"""Whether an output folder still holds what its record says.
-
-In: a folder, here or in a store. Out: what is wrong with it, file by file.
-"""
+"""Compare the files of an output folder, local or remote, with its record."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""`separate models`: list what is here and what can be fetched, fetch it, describe it."""
+"""`separate models`: list installed and available models, fetch and describe them."""
 
 import json as json_module
 from dataclasses import asdict
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 models_app = typer.Typer(
     invoke_without_command=True, help="List, fetch and describe models; alone: list."
 )
-Json = Annotated[bool, typer.Option("--json", help="As JSON, with all that the cards say.")]
-Name = Annotated[str, typer.Argument(help="Of a model; see `separate models`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with all fields of the cards.")]
+Name = Annotated[str, typer.Argument(help="Name of a model; see `separate models`.")]
 
 
 @models_app.callback()
@@ -32,7 +32,7 @@ def get_command(
         Path | None, typer.Option("--path", help="The file, if you have downloaded it yourself.")
     ] = None,
 ) -> None:
-    """Fetch weights of others, check and convert them once; print where they are."""
+    """Fetch published weights, check and convert them once; print their path."""
     from separate.cli.progress import terminal
     from separate.insides import list_cards
     from separate.weights.store import PRETRAINED, fetch, models_dir

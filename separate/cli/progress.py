@@ -1,6 +1,6 @@
-"""What the user sees while work goes on: a bar with time left, and lines that don't disturb it.
+"""A progress bar with the time left, and lines printed above it.
 
-In: done and total. Out: the bar on the error stream, where that is a terminal; else nothing.
+The bar is drawn on the error stream if that is a terminal.
 """
 
 import sys
@@ -20,12 +20,12 @@ class Terminal:
         self._task = None if bar is None else bar.add_task(description, total=None)
 
     def update(self, done: float, total: float) -> None:
-        """Move the bar; a total of 0 is one that isn't known."""
+        """Move the bar; a total of 0 means unknown."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None)
 
     def describe(self, text: str) -> None:
-        """Change the words before the bar."""
+        """Change the text before the bar."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=text)
 
@@ -53,8 +53,8 @@ def terminal(description: str, *, in_bytes: bool = False) -> Iterator[Terminal]:
     """Show a bar while the block runs.
 
     Args:
-        description: The words before the bar.
-        in_bytes: The work is a download; tell its size and speed.
+        description: Text before the bar.
+        in_bytes: The work is a download; show its size and speed.
     """
     if not sys.stderr.isatty():
         yield Terminal(None, description)

@@ -105,7 +105,7 @@ def run(
 def _job(
     given: "Given", settings: Settings, request: Request, tree: "AutoOptions | None"
 ) -> "tuple[Job, str]":
-    """Return the job, automatic where a tree is asked for, and a line on how queries are read."""
+    """Return the job, automatic with a tree, and a line on how the queries are parsed."""
     from separate.errors import SettingsError
 
     if tree is None:

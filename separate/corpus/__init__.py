@@ -1,5 +1,4 @@
-"""The data engine: renders songs with labelled stems, and turns audio folders into a cache.
+"""Training corpora: rendered songs with labelled stems, and caches of folders of audio.
 
-In: folders of samples, MIDI performances, songs, or clips. Out: 16-bit arrays that training maps
-into memory (`store` has the layout).
+All are stored as 16-bit arrays that training maps into memory (`sources/store.py` has the layout).
 """

@@ -98,7 +98,7 @@ def initial(name: str, encoder: QueryEncoder, size: Size = Size()) -> Start:
         size: Of "small".
 
     Raises:
-        DataError: The model is none that answers queries.
+        DataError: The model does not take queries.
         WeightsError: Spleeter's weights can't be fetched.
     """
     if name == "small":
@@ -150,7 +150,7 @@ def with_music(start: Start, size: Size, say: Callable[[str], None]) -> Start:
     the model gets a new one with random weights.
 
     Args:
-        start: A model that answers queries.
+        start: A model that takes queries.
         size: Of the music net.
         say: Called with a line that reports what was done.
 
@@ -194,9 +194,9 @@ def with_sounds(start: Start, encoder: QueryEncoder, sounds: Collection[str], si
     """Open a model's gate to its net for sounds, which is made, random, where it has none.
 
     Args:
-        start: A model that answers queries.
+        start: A model that takes queries.
         encoder: The query net whose vectors condition it.
-        sounds: Labels that the net learns, beside those that it answers already; see `fit_gate`.
+        sounds: Labels that the net learns, beside those that are routed to it; see `fit_gate`.
         size: Of a net that is made.
 
     Raises:
@@ -219,7 +219,7 @@ def with_sounds(start: Start, encoder: QueryEncoder, sounds: Collection[str], si
 
 
 def for_sounds(model: nn.Module, encoder: QueryEncoder, names: Collection[str]) -> list[str]:
-    """Return the labels that a model's net for sounds answers, where it has one."""
+    """Return the labels that are routed to a model's net for sounds, where it has one."""
     if not isinstance(model, QueryUNet) or model.sounds is None or not names:
         return []
     with torch.inference_mode():

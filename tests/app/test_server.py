@@ -130,7 +130,7 @@ def test_only_uploads_are_taken(server: Running, upload: object) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"queries": []}, "say what you want to hear"),
+        ({"queries": []}, "say what to separate"),
         ({"queries": "drums"}, "list"),
         ({"queries": ["x"] * 1 + [str(i) for i in range(20)]}, "16"),
         ({"queries": ["a" * 1001]}, "shorten"),

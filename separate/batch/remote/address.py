@@ -1,7 +1,6 @@
-"""Addresses of other machines' storage: which are allowed, and calls that outlive a bad minute.
+"""Addresses of remote storage: which are allowed, and calls that are retried.
 
-In: a URL that somebody typed on the command line. Out: an `Address`, and the result of a call to
-its store. `fsspec` does the talking; it is imported when the first address is used.
+`fsspec` does the transfers; it is imported when the first address is used.
 """
 
 import errno
@@ -67,7 +66,7 @@ class Address:
 
     @property
     def root(self) -> str:
-        """What stands before `path` in the URL."""
+        """The part of the URL before `path`."""
         if self.scheme == "sftp":
             return f"sftp://{self.url.partition('://')[2].partition('/')[0]}"
         return "" if self.scheme in ("http", "https") else f"{self.scheme}://"
@@ -84,7 +83,7 @@ class Address:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text is meant as a URL and not as a path."""
+    """Whether a text is a URL and not a path."""
     return _URL.match(text) is not None
 
 
@@ -128,7 +127,7 @@ def call(
     writing: bool = False,
     patience_seconds: float | None = None,
 ) -> T:
-    """Do something with an address's store, again and again while the store is away.
+    """Call a function with an address's store; repeat it while the store is unreachable.
 
     Args:
         address: Where; its store is opened once a process.

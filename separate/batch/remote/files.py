@@ -1,8 +1,4 @@
-"""Files of a remote store: listed, fetched to the local disk, and put there whole.
-
-In: addresses. Out: `RemoteFile`s with what tells whether they changed; local copies; files under
-their final name in the store only when they are whole.
-"""
+"""Files of a remote store: list, download, and upload so that only whole files get their names."""
 
 import hashlib
 import os
@@ -44,14 +40,14 @@ class RemoteFile:
     """A file in a store, as it was when it was looked up."""
 
     address: Address
-    size: int  # bytes; 0 where the store does not tell
-    mtime: float  # seconds since the epoch; 0 where an etag tells more
+    size: int  # bytes; 0 where the store does not report it
+    mtime: float  # seconds since the epoch; 0 where there is an etag
     etag: str | None
 
 
 @dataclass(frozen=True)
 class RemoteOptions:
-    """What is done about files that do not lie on this machine."""
+    """Options of remote inputs and outputs."""
 
     output: Address | None = None  # where results go; None: a local folder
     max_fetch_bytes: int = MAX_FETCH_BYTES  # of one input, fetched to the local disk
@@ -76,8 +72,8 @@ def find_remote(address: Address) -> list[tuple[RemoteFile, str]]:
     """List a file, the sound files of a folder, or those that a pattern fits.
 
     Returns:
-        Each with the path that it is called by: relative to the folder that was asked for. What
-        is missing stands for itself, and fails when it is fetched.
+        Each with its name: the path relative to the requested folder. A missing file is yielded
+        itself, and fails when it is fetched.
 
     Raises:
         InputError: The store can't be read.
@@ -123,7 +119,7 @@ def look_up(address: Address) -> RemoteFile:
 
 
 def described(address: Address, info: dict[str, Any]) -> RemoteFile:
-    """Read what a store tells of a file."""
+    """Convert the attributes that a store reports of a file."""
     etag = info.get("ETag") or info.get("etag") or info.get("Last-Modified")
     time = info.get("mtime") or info.get("created") or 0.0
     if isinstance(time, datetime):

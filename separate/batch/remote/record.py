@@ -1,7 +1,8 @@
 """The record of a remote output folder: the same JSON lines, in a store that cannot append.
 
-In: records. Out: one small object each in `separate.jsonl.d/`, merged into `separate.jsonl` now
-and then and at the end. Reading takes both. The one process that runs the batch writes them.
+A record is written as a small object in `separate.jsonl.d/`; the objects are merged into
+`separate.jsonl` now and then and at the end. Reading combines both. Only the process that runs the
+batch writes them.
 """
 
 import json

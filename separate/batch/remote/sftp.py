@@ -1,7 +1,4 @@
-"""SFTP as careful as the `ssh` program: hosts must be known, keys come from where it finds them.
-
-In: the address of a host. Out: a file system of `fsspec`. Only `address` imports this.
-"""
+"""SFTP with the checks of the `ssh` program: known hosts only, keys from ssh's own places."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ def open_sftp(host: SplitResult) -> Any:
 
     Raises:
         UnknownHostKey: Its key is not in `known_hosts`.
-        paramiko.SSHException, OSError: It does not answer, or refuses.
+        paramiko.SSHException, OSError: The host does not answer, or refuses.
     """
     import paramiko
     from fsspec.implementations.sftp import SFTPFileSystem

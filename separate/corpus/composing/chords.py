@@ -1,7 +1,7 @@
-"""A chord chart through mma: accompaniment in a style of its library, as parts.
+"""Compose accompaniment by mma: a chord chart in a style of its library.
 
-In: a `Chart`, a library file's name, tempo. Out: `Part`s by mma's tracks (bass, chords, arpeggios,
-percussion), with the programs that the style's author chose.
+Each track of mma (bass, chords, arpeggios, percussion) becomes a `Part` with its General MIDI
+programs.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Hits on a kit -> one stem for each piece of it, mixed as a recorded kit is.
+"""Render hits on a kit: one stem for each piece of the kit, mixed as a recorded kit is.
 
-Panning, tuning, overheads' room, gates and the bus compressor are shared or linear, so that the
-stems' sum is the kit. In: hits and a `Kit`. Out: label -> float32 `(2, samples)`.
+Panning, tuning, the room of the overheads, gates and the bus compressor are shared or linear, so
+that the stems sum to the kit. The stems are float32 `(2, samples)` by label.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""Keys, chords and random chord charts with a song's form.
-
-In: a random generator. Out: a `Chart`, bar by bar, from which players take their notes and mma its
-input.
-"""
+"""Draw keys, chords and chord charts with the form of a song."""
 
 from dataclasses import dataclass
 

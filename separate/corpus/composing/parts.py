@@ -1,7 +1,4 @@
-"""Our own players: bass with the kick drum, guitars, keyboards, pads, arpeggios, melodies.
-
-In: a `Chart`, the tempo, and for the bass the drummer's kicks. Out: `Note`s in seconds.
-"""
+"""Compose parts: bass with the kick drum, guitars, keyboards, pads, arpeggios, melodies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

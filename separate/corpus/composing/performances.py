@@ -1,7 +1,4 @@
-"""Human drumming from the Groove MIDI Dataset, and step patterns for drum machines.
-
-In: the data set's folder, or a random generator. Out: `Hit`s in seconds, and the bars' length.
-"""
+"""Drum performances: human ones of the Groove MIDI Dataset, and step patterns of drum machines."""
 
 import csv
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""Drum kits: one-shots by articulation and velocity layer, from wherever they come.
+"""Drum kits: one-shot samples by articulation and velocity layer.
 
-In: hydrogen kits, drum soundfonts (their samples are read directly), General MIDI soundfonts' kits
-(by fluidsynth), the one-shots of Sonic Pi, or a synthesized drum machine. Out: a `Kit`.
+A `Kit` is read from a hydrogen kit, the samples of a drum soundfont, a General MIDI soundfont (by
+fluidsynth) or Sonic Pi's one-shots, or it is a synthesized drum machine.
 """
 
 import re

@@ -1,6 +1,6 @@
-"""Notes -> sound of sampled instruments: SFZ by our sampler, soundfonts by the fluidsynth program.
+"""Render notes by sampled instruments: SFZ by our sampler, soundfonts by fluidsynth.
 
-In: notes and a `CatalogueEntry`. Out: float32 `(2, samples)` at 44.1 kHz, dry.
+The result is float32 `(2, samples)` at 44.1 kHz, without effects.
 """
 
 import subprocess

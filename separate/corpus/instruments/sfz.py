@@ -1,10 +1,9 @@
-"""Reads SFZ instruments into the regions that a sampler plays.
+"""Parse SFZ instruments into the regions that a sampler plays.
 
-In: an `.sfz` file. Out: `Region`s with headers, includes and macros resolved. Understood: key and
-velocity ranges, round robins, random choices, tuning, gain, velocity curves, attack and release,
-offsets, loops, attack and release triggers, controllers at their preset positions. The rest
-(filters, LFOs, keyswitches) is left out: amplifiers and rooms come later, and the instruments used
-need none.
+Headers, includes and macros are resolved. Supported: key and velocity ranges, round robins, random
+choices, tuning, gain, velocity curves, attack and release, offsets, loops, attack and release
+triggers, and controllers at their preset positions. Filters, LFOs and keyswitches are ignored: the
+instruments in use need none, and amplifiers and rooms are applied later.
 """
 
 import re

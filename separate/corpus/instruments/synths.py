@@ -1,6 +1,6 @@
 """Synthesizers: subtractive voices with detuned oscillators, filter envelopes and glides.
 
-In: notes and a random `Patch`. Out: float32 `(2, samples)` at 44.1 kHz.
+The result is float32 `(2, samples)` at 44.1 kHz.
 """
 
 from collections.abc import Sequence

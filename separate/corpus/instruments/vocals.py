@@ -1,7 +1,7 @@
-"""Sung voices from speech: syllables laid on a melody with the WORLD vocoder.
+"""Sung voices from recorded speech: syllables are moved to a melody by the WORLD vocoder.
 
-In: recordings of a speaker and notes. Out: float32 `(2, samples)` at 44.1 kHz. The recordings reach
-to 8 kHz; above, breath is continued from the spectrum's slope, since records have air there.
+The result is float32 `(2, samples)` at 44.1 kHz. The recordings reach to 8 kHz; above it, noise
+continues the slope of the spectrum, as recorded voices have energy there.
 """
 
 import subprocess

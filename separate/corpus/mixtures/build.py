@@ -1,10 +1,9 @@
-"""Builds a corpus of recordings without stems.
+"""Build a corpus of recordings without stems.
 
-In: folders of recordings. Out: for each a folder `<package>/<recording>` with `mixture.npy`, int16
-`(samples, 2)` at 44.1 kHz, and `mixture.json`: licence, source, and the windows with the clues
-that were measured in each. What sounds in a window follows from its clues by the rule of `labels`
-when the corpus is read, so that another rule asks for no second measuring: see
-`separate.train.data.recordings`. A run can be interrupted: what is complete is kept.
+Each recording becomes a folder `<package>/<recording>` with `mixture.npy`, int16 `(samples, 2)` at
+44.1 kHz, and `mixture.json`: licence, source, and the clues measured in each window. The rule of
+`labels` turns clues into labels when the corpus is read (`separate.train.data.recordings`), so a
+new rule needs no new measurement. An interrupted run keeps what is complete.
 """
 
 import hashlib

@@ -1,11 +1,9 @@
-"""What is measured in a window of a recording to find which sources sound in it.
+"""Measure features of a window of a recording that show which sources are in it.
 
-In: stereo windows at 44.1 kHz. Out: for each label and window five numbers, `CLUES`.
-
-A window is separated once by the default model, whose voice is the open voice net's, into vocals,
-drums and bass; all other labels are looked for in what these leave. Then AudioSet's tagger and the
-project's presence rule judge the mixture and the estimates. `labels` turns these numbers into
-phrases that surely sound and phrases that surely don't.
+For each label of a stereo window at 44.1 kHz there are five numbers, `CLUES`. The default model
+separates the window into vocals, drums and bass; all other labels are looked for in the rest. Then
+AudioSet's tagger and the presence rule score the mixture and the estimates. `labels` turns these
+numbers into labels that are reliably present or absent.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,9 @@
-"""Stems of recordings by a teacher, where its views agree: songs to train a student with.
-
-In: a corpus of recordings and a model. Out: songs as `store` describes, one for each run of windows
-whose estimates can be trusted.
+"""Training songs from recordings without stems: a teacher's estimates where its views agree.
 
 A teacher separates each window as it is, and once more played faster. A window is kept where both
-views agree on every stem that is loud enough to matter; a stem that is too soft to matter goes
-to `other`, and so does what is left of the mixture, so that the stems sum to the recording.
+views agree on every stem that is loud enough to matter; softer stems and the residual are added to
+`other`, so that the stems sum to the recording. Each run of kept windows becomes a song, stored as
+`store` describes.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,8 +1,7 @@
-"""Windows of songs whose stems are known, measured as recordings are: to fit and check the rule.
+"""Measure clues of songs whose stems are known, to fit and check the rule of `labels`.
 
-In: songs with labelled stems. Out: `Known`: clues and what truly sounds, for each window of the
-songs as they are and for the same windows with some stems left out, so that each label is often
-absent.
+`Known` holds the clues and the true labels of each window of the songs, and of the same windows
+with some stems left out, so that each label is often absent.
 """
 
 import re

@@ -1,13 +1,13 @@
-"""From clues to labels: which phrases surely sound in a window, and which surely don't.
+"""Turn clues into labels: which phrases are reliably present in a window, and which absent.
 
-In: clues `(windows, labels, clues)`. Out: likelihoods by a logistic rule a label, and the labels
-whose likelihood passes the rule's thresholds. The rule that ships stands in `rule.json`;
-`separate data check-labels --fit` fits one on songs whose stems are known.
+A logistic rule per label maps clues `(windows, labels, clues)` to likelihoods; labels whose
+likelihood passes the rule's thresholds are used. The shipped rule is `rule.json`; `separate data
+check-labels --fit` fits one on songs whose stems are known.
 
-A threshold is the loosest at which the label is right in `PRECISION` of the windows that get it, in
-real songs and in rendered ones, if it sounds as seldom (or, for silence, as often) as may be.
-Likelihoods of a window come from a rule that was fitted without its song. A label without such a
-threshold is not used.
+A threshold is the loosest at which `PRECISION` of the windows that get the label are right, in real
+and in rendered songs, at the least prevalence (for absence: the greatest) that is expected. The
+likelihoods of a window come from a rule fitted without its song. A label without such a threshold
+is not used.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""Finds recordings in folders and archives, with the licence of each.
+"""Find recordings in folders and archives, with the licence of each.
 
-In: folders, each a package that was unpacked (`usr/share/doc/*/copyright` below it), a folder of
-such packages, or any folder of audio with a licence given. Out: `Recording`s in a stable order, and
-a line for each file that is left out because its licence is unclear.
+A folder is an unpacked package (`usr/share/doc/*/copyright` below it), a folder of such packages,
+or any folder of audio with a given licence. Files of unclear licence are listed and left out.
 """
 
 import hashlib

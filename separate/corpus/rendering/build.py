@@ -1,7 +1,6 @@
-"""Renders a corpus: many songs, several at once, each written as soon as it is ready.
+"""Render a corpus of many songs in several processes; each song is written when it is complete.
 
-In: a `Library`, a number of hours, a seed. Out: a folder of songs as `store` describes, and
-`failed.txt` where a song could not be made. What is there already is kept, so a run can be resumed.
+`failed.txt` lists songs that could not be rendered. Songs that exist are kept, so a run resumes.
 """
 
 import itertools

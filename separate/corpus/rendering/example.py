@@ -1,8 +1,7 @@
-"""Makes the bundled example: our own song, played by mma and soundfonts, sung by espeak-ng.
+"""Make the bundled example: our own song, rendered by mma, fluidsynth and espeak-ng.
 
-In: nothing but the Debian packages (`mma`, `fluidsynth`, `fluid-soundfont-gm`, `espeak-ng`). Out:
-the mixture as one file, and its true stems where wanted. Soundfont: FluidR3 (MIT); chords, melody,
-beat and words are ours.
+It needs the Debian packages `mma`, `fluidsynth`, `fluid-soundfont-gm` and `espeak-ng`. The
+soundfont is FluidR3 (MIT); chords, melody, beat and words are ours.
 """
 
 import io

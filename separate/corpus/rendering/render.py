@@ -1,7 +1,6 @@
-"""One song from one seed: genre, harmony, drummer, band, singer, mix.
+"""Render one song from a seed: genre, harmony, drums, instruments, voice, mix.
 
-In: a `Library` and a seed. Out: stems with labels and licence. The same seed and sources give the
-same samples.
+The same seed and the same instruments give the same samples.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
-"""Finds what can be played: instruments, kits, performances, voices, with hours and licences.
+"""Find instruments, drum kits, drum performances and voices, with their licences.
 
-In: a folder of checkouts (`--sources`) and Debian's standard folders. Out: a `Library` of what was
-found, and what is missing with where to get it. `prepare` makes copies that the samplers can play:
-Opus samples decoded, samples held out for evaluation replaced by a neighbour.
+They are searched in a folder of checkouts (`--sources`) and in Debian's standard folders. A
+`Library` lists what was found, and what is missing with its origin. `prepare` makes copies that the
+samplers can play: Opus samples are decoded, samples held out for evaluation replaced by a
+neighbour.
 """
 
 import re

@@ -1,13 +1,13 @@
-"""Which licence a file of a Debian package has, by the package's copyright file.
+"""Find the licence of a file of a Debian package in the package's copyright file.
 
-In: the text of `usr/share/doc/<package>/copyright` and the path of a file. Out: the licence's name,
-its class, and who made the file; or the reason why it is unclear, so that the file is left out.
+The result is the licence's name, its class and the author, or the reason why it is unclear.
 
-A machine-readable copyright file (https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/)
-names the files of the source package, whose folders differ from those that are installed. So a
-pattern is compared with every ending of the installed path, and where only the endings of a pattern
-fit, all that fit count and the narrowest class decides. Free-form copyright files, and licences
-that only one game has, were read by a person; what was found stands in `licences.json`.
+A machine-readable copyright file
+(https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/) names the files of the source
+package, whose folders differ from the installed ones. So a pattern is compared with every ending of
+the installed path; where only endings of patterns match, all matches count and the narrowest class
+decides. Free-form copyright files, and licences that only one game has, were read by a person;
+`licences.json` holds the result.
 """
 
 import json

@@ -1,8 +1,6 @@
-"""Real recordings as backgrounds: windows without some stems, to which these are added.
+"""Real recordings as backgrounds: windows that lack some stems, to which such stems are added.
 
-In: recordings with what surely doesn't sound in each window. Out: a stretch of one, and the
-families that it lacks. Mixed with stems of just those families it makes a supervised example, of
-which half is a real recording without stems.
+The result is a supervised example, half of which is a real recording without stems.
 """
 
 from collections.abc import Sequence

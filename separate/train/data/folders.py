@@ -73,7 +73,7 @@ def load_corpus(
 
     Raises:
         DataError: Nothing usable was found, a recording is damaged, or a licence class is
-            unknown; the message says what lies there instead.
+            unknown; the message names what was found.
     """
     allowed, excluded = set(licences), set(exclude)
     if unknown := allowed - set(LICENCE_CLASSES):
@@ -196,7 +196,7 @@ def cached_folder(
 
     Args:
         folder: Cached audio, or songs with stems or clips by label as audio files.
-        cache: Where decoded audio goes; what already lies there is kept.
+        cache: Where decoded audio goes; existing files are kept.
         log: Takes a line of what was skipped.
         only: Patterns of the names of songs to decode; none takes those for training.
 

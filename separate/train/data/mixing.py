@@ -35,7 +35,7 @@ SOUND_EVENTS = (
     "rooster",
     "sea_waves",
 )
-MUSIC = STEMS[1:]  # what the music trunk shares out
+MUSIC = STEMS[1:]  # the stems of the music net
 _TRIES = 6  # windows tried until one sounds
 _PROBED = 512  # one of so many samples is looked at to see whether a window sounds
 

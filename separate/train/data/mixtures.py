@@ -57,7 +57,7 @@ class Mixtures:
     def phrase_weights(self) -> Tensor:
         """Return 1 over each phrase's count in its example `(batch, n, P)`; padding has 0.
 
-        A phrase of both parts claims the sources of both, so that half of it belongs to each.
+        A phrase of both parts has the sources of both, so that half of it belongs to each.
         """
         longest = max(len(part) for row in self.phrases for part in row)
         weights = torch.zeros(len(self.phrases), len(self.phrases[0]), longest)

@@ -1,7 +1,6 @@
-"""Recordings without stems, for training: windows with what surely sounds and what surely doesn't.
+"""Recordings without stems, for training: windows with labels that are present or absent.
 
-In: folders that `separate data mixtures` wrote. Out: `Mixture`s, whose samples stay on disk as 16
-bits until a window of them is read, and a table of what such folders hold.
+`separate data mixtures` writes them. The samples stay on disk as 16 bits until a window is read.
 """
 
 from collections import defaultdict

@@ -79,8 +79,8 @@ AUDIO_CARD: dict[str, Any] = {
         {"dataset": "notes played by FluidR3 GM and MuseScore General", "licence": "MIT"},
         {"dataset": "songs that `separate data render` played", "licence": "sharealike"},
     ],
-    "limits": "Singing was heard from four songs only, speech from five people, and many labels (of"
-    " animals, machines, weather) from no sound at all, but through the teacher's classes.",
+    "limits": "The singing is from four songs, the speech from five people. Many labels (animals,"
+    " machines, weather) have no training sounds: they are learned from the teacher's classes.",
 }
 
 

@@ -1,7 +1,5 @@
 """The recipe `anchors`: universal separation from clips whose labels don't say where they sound.
 
-In: a corpus of clips and a tagger. Out: pairs of anchors, mixed, and the loss of a network on them.
-
 Source: Q. Kong et al., "Universal Source Separation with Weakly Labelled Data", 2023. The tagger
 finds the two seconds of a clip where its class is most active; two such anchors of different
 classes are mixed at equal energy; the query of one is the tagger's vector of the clean anchor, or
@@ -214,7 +212,7 @@ class Anchors:
 
         Args:
             net: The network to train.
-            mixer: Makes examples; its configuration says how anchors are asked for.
+            mixer: Makes examples; its configuration sets the query of an anchor.
             phrases: Query vectors `(wordings, dim)` by label.
             evaluate: Scores a model.
             device: Where to train.

@@ -13,7 +13,7 @@ from separate.auto.files import TREE_NAME, layout
 from separate.auto.gate import Gate
 from separate.auto.run import AutoJob
 from separate.auto.tagging import TagLikelihoods
-from separate.auto.tree import AutoOptions, heard_nodes, limited, merged, pruned, tops
+from separate.auto.tree import AutoOptions, limited, merged, pruned, sounding_nodes, tops
 from separate.batch.record import RecordFile
 from separate.batch.run import BatchOptions, run_batch
 from separate.batch.tracks import Track
@@ -41,7 +41,7 @@ def scene() -> TagLikelihoods:
 
 
 def tree(**options):
-    return limited(heard_nodes(scene(), AutoOptions(**options)), options.get("most", 12))
+    return limited(sounding_nodes(scene(), AutoOptions(**options)), options.get("most", 12))
 
 
 def test_the_ontology_has_levels_and_rows():
@@ -55,7 +55,7 @@ def test_the_ontology_has_levels_and_rows():
 
 
 def test_nodes_are_as_likely_as_the_likeliest_below_and_sound_when_it_does():
-    nodes = {node.name: node for node in heard_nodes(scene(), AutoOptions(levels=(1, 3, 4)))}
+    nodes = {node.name: node for node in sounding_nodes(scene(), AutoOptions(levels=(1, 3, 4)))}
     assert nodes["Music"].likelihood == pytest.approx(0.8)
     assert nodes["Guitar"].parent == "Plucked string instrument"
     assert nodes["Guitar"].classes == ("Guitar", "Electric guitar")
@@ -78,13 +78,13 @@ def test_of_a_single_child_only_the_child_is_written():
 
 def test_no_more_than_the_most_and_the_likeliest_of_them():
     for most in (1, 2, 3):
-        nodes = limited(heard_nodes(scene(), AutoOptions(levels=(1, 2, 3, 4, 5))), most)
+        nodes = limited(sounding_nodes(scene(), AutoOptions(levels=(1, 2, 3, 4, 5))), most)
         assert 0 < sum(node.is_written for node in nodes) <= most
     assert {node.name for node in nodes} >= {"Animal", "Music"}
 
 
 def test_siblings_that_are_alike_become_one_with_all_their_children():
-    nodes = heard_nodes(scene(), AutoOptions(levels=(2, 3, 4)))
+    nodes = sounding_nodes(scene(), AutoOptions(levels=(2, 3, 4)))
     pair = ("Plucked string instrument", "Keyboard (musical)")
     result = merged(nodes, {pair: 0.95, ("Musical instrument", "Dog"): 0.99}, 0.9)
     names = [node.name for node in result]

@@ -44,12 +44,12 @@ def test_what_a_separation_keeps_serves_training() -> None:
 
 
 def test_classes_have_times_and_come_likeliest_first():
-    heard = track(("Dog", [0.5, 0.6, 0.0, 0.3]), ("Rain", [0.1, 0.9, 0.9, 0.1]), seconds=7.5)
-    first, second = tags_of(heard, 0.25)
+    found = track(("Dog", [0.5, 0.6, 0.0, 0.3]), ("Rain", [0.1, 0.9, 0.9, 0.1]), seconds=7.5)
+    first, second = tags_of(found, 0.25)
     assert (first.name, first.likelihood, first.spans) == ("Rain", 0.9, ((12.0, 16.0),))
     assert (second.name, second.spans) == ("Dog", ((10.0, 14.0), (16.0, 17.5)))
-    assert tags_of(heard, 0.25, most=1) == [first]
-    assert tags_of(heard, 0.95) == []
+    assert tags_of(found, 0.25, most=1) == [first]
+    assert tags_of(found, 0.95) == []
     assert as_labels([first, second]).splitlines() == [
         "10.000000\t14.000000\tDog",
         "12.000000\t16.000000\tRain",
@@ -65,13 +65,13 @@ def noise(seconds: float) -> np.ndarray:
     return 0.1 * np.random.default_rng(0).normal(size=round(seconds * RATE))
 
 
-def test_every_block_is_heard_and_silence_holds_nothing(tmp_path):
+def test_every_block_is_tagged_and_silence_holds_nothing(tmp_path):
     path = write(tmp_path, noise(4), np.zeros(3 * RATE), noise(2.2))
     parts: list[float] = []
-    heard = tag_file(path, open_tagger(), on_progress=parts.append)
-    assert heard.likelihoods.shape == (5, 527) and heard.seconds == pytest.approx(9.2)
-    assert ((heard.likelihoods >= 0) & (heard.likelihoods <= 1)).all()
-    assert not heard.likelihoods[2].any() and heard.likelihoods[[0, 1, 4]].any(axis=1).all()
+    found = tag_file(path, open_tagger(), on_progress=parts.append)
+    assert found.likelihoods.shape == (5, 527) and found.seconds == pytest.approx(9.2)
+    assert ((found.likelihoods >= 0) & (found.likelihoods <= 1)).all()
+    assert not found.likelihoods[2].any() and found.likelihoods[[0, 1, 4]].any(axis=1).all()
     assert parts == sorted(parts) and parts[-1] == 1.0
     late = tag_file(path, open_tagger(), start_seconds=4.0, end_seconds=7.0)
     assert late.likelihoods.shape == (2, 527) and late.span(0, 0) == (4.0, 6.0)
@@ -160,7 +160,7 @@ def test_classes_are_queries_and_nothing_else_is():
     assert len(nearest_classes("鼓")) == len(nearest_classes("the drummer's kit")) == 5
 
 
-def test_sounds_are_queries_by_what_is_heard_in_them():
+def test_sounds_are_queries_by_the_classes_in_them():
     sound = torch.from_numpy(noise(2))[None].float().requires_grad_()
     vectors = load_encoder("tags").embed_audio(sound, RATE)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(1))
