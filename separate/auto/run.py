@@ -115,8 +115,8 @@ def separate_all(
     nodes = probe(
         separator,
         path,
-        heard,
-        heard_nodes(heard, job.options),
+        found,
+        sounding_nodes(found, job.options),
         job.options.most,
         stream=settings.stream,
     )

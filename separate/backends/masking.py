@@ -29,7 +29,7 @@ _DEFAULT_FRAMES = 512
 _DEFAULT_OVERLAP = 0.03125
 _BLOCK_FRAMES = 32  # that are masked and transformed back at a time: they fit a core's cache
 _EPS = 1e-10
-_RIVALRY = 2.0  # power of masks in the ratio of a locked mask to its rivals
+_COMPETING_EXPONENT = 2.0  # of masks in the ratio of a locked mask to its competitors
 _OFFSET = 1e-3  # a larger mean of a window is a constant offset
 _OFFSET_SAMPLES = 16_000  # of a shorter window the mean is its sound
 _QUIET = 0.12  # RMS of a window, -18 dBFS: music as it is published
@@ -130,7 +130,7 @@ class MaskModel(ABC):
         """Return which queries keep their masks in sum-to-mixture normalisation."""
         return [False] * len(prepared)
 
-    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+    def competing(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         """Return which queries take their shares of locked ones too."""
         return [False] * len(prepared)
 
@@ -155,7 +155,7 @@ class MaskModel(ABC):
         if any(query.is_rest for query in prepared):
             pairs = zip(prepared, locked, strict=True)
             masks = sharpened(masks, [query.is_rest or is_locked for query, is_locked in pairs])
-        return sum_to_mixture(masks, locked, self.rivals(prepared))
+        return sum_to_mixture(masks, locked, self.competing(prepared))
 
 
 def with_union(masks: Sequence[Tensor], sums: Sums) -> list[Tensor]:
@@ -183,20 +183,20 @@ def sharpened(masks: Sequence[Tensor], is_kept: Sequence[bool]) -> list[Tensor]:
 
 
 def sum_to_mixture(
-    masks: Sequence[Tensor], locked: Sequence[bool], rivals: Sequence[bool]
+    masks: Sequence[Tensor], locked: Sequence[bool], competing: Sequence[bool]
 ) -> list[Tensor]:
     """Normalise masks to a sum of one, whatever their order; return all but the last, the rest.
 
     Without locked masks, or of locked masks alone, each mask is divided by their sum. Else a locked
-    mask keeps its value (above a sum of one they are divided by it), less what rivals claim in the
-    same bin: it is multiplied by its part of their sum of powers. The others share the remainder in
-    proportion to their masks. A mask of zero still has the smallest share, so that where all are
-    zero each gets the same.
+    mask keeps its value (above a sum of one they are divided by it), less what competing
+    ones take in the same bin: it is multiplied by its part of their sum of powers. The others share
+    the remainder in proportion to their masks. A mask of zero still has the smallest share, so that
+    where all are zero each gets the same.
 
     Args:
         masks: `(channels, frames, bins)` each, 0..1.
         locked: Of each mask: the voice net's, which are more accurate than those of music.
-        rivals: Of each mask that is not locked: whether it is as accurate as the locked ones.
+        competing: Of each mask that is not locked: whether it is as accurate as the locked ones.
     """
     floored = [mask.clamp_min(_EPS) for mask in masks]
     if all(locked) or not any(locked):
@@ -204,10 +204,10 @@ def sum_to_mixture(
         return [mask / total for mask in floored[:-1]]
     kept = {i: mask for i, mask in enumerate(floored) if locked[i]}
     others = {i: mask for i, mask in enumerate(floored) if not locked[i]}
-    claimed = [mask**_RIVALRY for i, mask in others.items() if rivals[i]]
-    if claimed:
-        claim = reduce(torch.add, claimed)
-        kept = {i: mask / (1 + claim / mask**_RIVALRY) for i, mask in kept.items()}
+    powers = [mask**_COMPETING_EXPONENT for i, mask in others.items() if competing[i]]
+    if powers:
+        taken = reduce(torch.add, powers)
+        kept = {i: mask / (1 + taken / mask**_COMPETING_EXPONENT) for i, mask in kept.items()}
     whole = reduce(torch.add, kept.values())
     if len(kept) > 1:
         kept = {i: mask / whole.clamp_min(1) for i, mask in kept.items()}

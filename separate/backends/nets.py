@@ -144,8 +144,8 @@ class QueryModel(_QueryMaskModel):
         queries = [cast(FusedQuery, query.positive) for query in prepared]
         return [query.music is None and query.sounds is None for query in queries]
 
-    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
-        """See `MaskModel`: masks of the net for sounds, which tells speech from them better."""
+    def competing(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        """See `MaskModel`: those of the net for sounds, which separates them from speech better."""
         queries = [cast(FusedQuery, query.positive) for query in prepared]
         return [query.sounds_weight >= _MOSTLY for query in queries]
 

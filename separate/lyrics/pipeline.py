@@ -1,8 +1,4 @@
-"""The whole way: recording -> vocals -> segments -> Whisper -> guards -> `Lyrics`.
-
-In: a file or an array and `LyricsSettings`. Out: `Lyrics`. A `Transcriber` holds the loaded models
-and serves any number of recordings.
-"""
+"""Transcription: recording -> vocals -> segments -> Whisper -> guards -> `Lyrics`."""
 
 import logging
 import tempfile
@@ -124,7 +120,7 @@ class Transcriber:
         vocals: Vocals | None = None,
         on_progress: Progress | None = None,
     ) -> Prepared:
-        """Bring a recording to what Whisper hears; separate it if the settings need vocals."""
+        """Prepare a recording for Whisper; separate it if the settings need vocals."""
         settings = self.settings
         if not isinstance(source, np.ndarray):
             probe(source, stream=settings.stream)  # fails before models are loaded
@@ -291,7 +287,7 @@ def transcribe(
 
     Args:
         source: A file, or an array `(channels, time)` with `sample_rate=`.
-        settings: Models, what Whisper hears, Whisper's options, guards.
+        settings: Models, input of Whisper, Whisper's options, guards.
         **options: sample_rate, vocals, line_times, on_progress.
     """
     return Transcriber(settings).transcribe(source, **options)

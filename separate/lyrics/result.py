@@ -1,7 +1,4 @@
-"""What a transcription is: words in lines, what was dropped and why, and how it was made.
-
-In: Whisper's findings. Out: plain values that every format is written from.
-"""
+"""The result of a transcription: words in lines, dropped lines with reasons, and its settings."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,9 +51,9 @@ class Lyrics:
     whisper: str  # the model's name
     whisper_sha256: str
     model: str | None  # the separator, or where the vocals come from; None: nothing was separated
-    audio: str  # what Whisper heard
+    audio: str  # input of Whisper
     segmentation: str
-    segments: tuple[Span, ...]  # of the recording, that Whisper heard
+    segments: tuple[Span, ...]  # of the recording, that Whisper transcribed
     presence: float | None  # how likely vocals are in the recording at all; None: not known
     vocals_db: float | None  # level of the vocals against the mixture
     duration: float  # seconds of the recording
@@ -78,7 +75,7 @@ class Lyrics:
         return rounded
 
     def note(self) -> str | None:
-        """What a user must be told of the whole: that there is nothing, and why."""
+        """A message about the whole result: that it is empty, and why."""
         if self.is_instrumental:
             presence = "" if self.presence is None else f"presence {self.presence:.2f}, "
             level = "silent" if self.vocals_db is None else f"{self.vocals_db:.0f} dB"

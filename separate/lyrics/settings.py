@@ -1,7 +1,4 @@
-"""All that decides a transcription: frozen dataclasses, checked when they are made.
-
-In: what a user asks for. Out: the same, checked. The command line and Python fill the same fields.
-"""
+"""Settings of a transcription: frozen dataclasses, checked when they are made."""
 
 import math
 import re
@@ -15,8 +12,8 @@ AUDIO = ("auto", "mixture", "vocals", "blend")
 SEGMENTATIONS = ("auto", "rms-vad", "whisper")
 TASKS = ("transcribe", "translate")
 FORMATS = ("txt", "lrc", "elrc", "srt", "vtt", "json", "tsv", "ass")
-WORD_FORMATS = ("elrc", "ass")  # which tell when each word is sung
-SAMPLE_RATE = 16_000  # Hz: what Whisper hears
+WORD_FORMATS = ("elrc", "ass")  # which have the time of each word
+SAMPLE_RATE = 16_000  # Hz, of Whisper
 WHISPERS_INCREMENT = 0.2  # of the temperature, its default
 _NO_RESULT = ("device", "threads", "formats", "model_dir", "fp16")  # fields that change no text
 _LATER = (  # fields that older records don't have; at their defaults they are left out
@@ -78,7 +75,7 @@ class ShortFormSettings:
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """What is dropped as not sung; each drop is told with its reason."""
+    """Which text is dropped as not sung; each with its reason."""
 
     is_on: bool = True
     no_vocals_presence: float = 0.02  # below: no vocals in the recording at all
@@ -133,7 +130,7 @@ class LyricsSettings:
     With `segmentation="whisper"` Whisper works as it does by itself: conditioned on the text before
     and with its fallback to higher temperatures, unless these fields say otherwise.
 
-    What the smaller models hear and how it is cut was chosen by `separate eval lyrics` on five CC0
+    Input and segmentation of the smaller models were chosen by `separate eval lyrics` on five CC0
     songs (451 words), separated by a model that was trained on none of them (`spleeter-2stems`).
     WER % with the guards:
 
@@ -153,7 +150,7 @@ class LyricsSettings:
 
     whisper: str | None = None  # name or path of a .pt; None: the best that is on this machine
     model: str = "default"  # the separator, by name or path
-    audio: str = "auto"  # what Whisper hears: mixture, vocals, blend; auto: by its size
+    audio: str = "auto"  # input of Whisper: mixture, vocals, blend; auto: by its size
     blend_db: float = -12.0  # the rest beside the vocals, in a blend
     segmentation: str = "auto"  # rms-vad; whisper: its own windows of 30 s; auto: by its size
     language: str | None = None  # code or name; None: found out

@@ -1,10 +1,8 @@
-"""Alignment: maps another encoder's vectors into the space that a separator was trained with.
+"""Alignment: map another encoder's vectors into the space that a separator was trained with.
 
-In: two encoders. Out: an encoder that embeds with the first into the second's space.
-
-Both embed the same phrases (our labels' captions and the names of AudioSet's ontology); a ridge
-regression maps one onto the other. It is scored on phrases that were held out, and a poor fit is
-refused. The fit is kept in the user's cache under a fingerprint of both encoders and of the
+Both encoders embed the same phrases (our labels' captions and the names of AudioSet's ontology); a
+ridge regression maps one onto the other. It is scored on phrases that were held out, and a poor fit
+is refused. The fit is kept in the user's cache under a fingerprint of both encoders and of the
 phrases; where the cache can't be written, the fit is computed again (seconds).
 """
 

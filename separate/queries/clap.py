@@ -1,10 +1,9 @@
 """LAION-CLAP as a query encoder: text and audio through the `laion-clap` package (extra `clap`).
 
-In: phrases or mono waveforms. Out: vectors of unit length in CLAP's 512-d space.
-
-The package's own loader fetches without a hash and unpickles whatever stands in the file; so the
-checkpoint comes through our fetching or from a path, and nothing but tensors and plain numbers is
-read from it. Its models crop sounds of over 10 s at random; so audio is cut into pieces first.
+Vectors have unit length and 512 dimensions. The package's own loader downloads without a hash and
+unpickles any object in the file; so the checkpoint is fetched by our own code or given by path, and
+nothing but tensors and plain numbers is read from it. Its models crop sounds of over 10 s at
+random; so audio is cut into pieces first.
 """
 
 import hashlib

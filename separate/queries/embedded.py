@@ -1,7 +1,4 @@
-"""The encoder that ships in the wheel: no download, no transformers.
-
-In: phrases or mono waveforms. Out: vectors of unit length in one 128-d space.
-"""
+"""The encoder that ships in the wheel; its vectors have unit length and 128 dimensions."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,7 +1,6 @@
-"""AudioSet's ontology as a tree to walk: levels, what lies below a node, and its nearest ancestor.
+"""AudioSet's ontology as a tree: levels (1 for the seven roots), descendants, nearest ancestors.
 
-In: names of nodes. Out: levels (1 for the seven roots), rows of the taggers' classes, names. The
-ontology is Google's, under CC BY-SA 4.0; names and child relations are in `audioset.json`.
+The ontology is Google's, under CC BY-SA 4.0; names and child relations are in `audioset.json`.
 """
 
 from collections.abc import Collection, Iterator

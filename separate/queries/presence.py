@@ -1,12 +1,10 @@
-"""Presence: how likely a query's source is in the mixture at all.
-
-In: segments of the mixture and of each estimate, as they are made. Out: a likelihood a query.
+"""Presence: the likelihood that a query's source is in the mixture at all.
 
 The estimate of an absent source is quiet, or resembles another source. So the loudest segments of
 each estimate are embedded, and the mixture where the estimate is loudest; a logistic regression of
-these features (`Clues`) gives the likelihood. Its weights are in
-`queries/presence.json`; `python -m separate.train.query_net presence` fits them on mixtures of
-held-out sounds. Memory does not grow with length.
+these features (`Clues`) gives the likelihood. Its weights are in `queries/presence.json`; `python
+-m separate.train.query_net presence` fits them on mixtures of held-out sounds. Memory does not grow
+with length.
 """
 
 import heapq

@@ -1,7 +1,4 @@
-"""Queries: phrases and example sounds, positive and negative, and their embedding.
-
-In: a phrase or a `Query`. Out: vectors in the encoder's space.
-"""
+"""Queries: phrases and example sounds, positive and negative, and their embedding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

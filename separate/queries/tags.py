@@ -1,7 +1,7 @@
 """AudioSet's classes as queries, by name or from a tagger's likelihoods.
 
-In: class names, or mono waveforms. Out: vectors in the embedded encoder's space: of a class its
-name's vector, of a sound the mean of those vectors, weighted by the squared likelihoods.
+Vectors are in the embedded encoder's space: that of a class is its name's, that of a sound the mean
+of all classes', weighted by the squared likelihoods.
 """
 
 import difflib

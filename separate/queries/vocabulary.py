@@ -1,9 +1,8 @@
 """The vocabulary of the query net: labels, their captions, and their hierarchy.
 
-In: `labels.txt`, `audioset.json`, or a label of a data set. Out: labels with captions
-and parents, the expanded training captions, the AudioSet class tree, and suggestions for a query
-field. Anything else that a user types is understood by the text tower; this is only what it was
-trained on.
+`labels.txt` and `audioset.json` hold labels with captions and parents, from which come the expanded
+training captions, the AudioSet class tree, and suggestions for a query field. The text tower embeds
+any other phrase too; this is what it was trained on.
 """
 
 import json

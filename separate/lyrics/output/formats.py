@@ -1,7 +1,6 @@
 """Lyrics as text: plain, LRC (lines or words), SRT, VTT, JSON, TSV and karaoke ASS.
 
-In: `Lyrics`. Out: the whole text of a file. Without any line a file is empty, but for what a format
-can't do without.
+Without lines a file is empty, except for the header that a format requires.
 """
 
 import json

@@ -1,11 +1,9 @@
-"""Whisper weights in CTranslate2's form, made into OpenAI's own; numpy and torch alone.
+"""Convert Whisper weights from CTranslate2's form to OpenAI's, with numpy and torch alone.
 
-In: a `model.bin`, whole or in parts. Out: a `.pt` that `whisper` loads.
-
-The file, little-endian: version, name of the specification, revision, number of tensors; then each
-tensor's name, rank, dimensions, type and bytes; then aliases. A name is its length with the closing
-zero (two bytes) and the characters. Query, key and value of self-attention lie in one matrix, key
-and value of cross-attention in another. Nothing in it is executed.
+The file `model.bin`, little-endian: version, name of the specification, revision, number of
+tensors; then each tensor's name, rank, dimensions, type and bytes; then aliases. A name is its
+length with the closing zero (two bytes) and the characters. Query, key and value of self-attention
+are one matrix, key and value of cross-attention another. Nothing in the file is executed.
 """
 
 import io

@@ -1,7 +1,4 @@
-"""Guards: what Whisper invents on silence and instrumentals is dropped, each with its reason.
-
-In: Whisper's lines and how loud the vocals are. Out: lines that are kept, and what is not.
-"""
+"""Guards: drop text that Whisper invents on silence and instrumentals, with a reason each."""
 
 import itertools
 import re
@@ -13,7 +10,7 @@ from separate.lyrics.settings import GuardSettings
 
 Level = Callable[[float, float], float]  # (start, end) -> loudest moment of the vocals, 0..1
 _LONGEST_PHRASE = 12  # words of a loop within a line
-_FEW_WORDS = 4  # whose times are too rough to tell their speed
+_FEW_WORDS = 4  # whose times are too rough to compute their speed
 
 
 def guard(

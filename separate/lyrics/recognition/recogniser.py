@@ -1,7 +1,4 @@
-"""Whisper, loaded and asked: the one module that imports it.
-
-In: a name or a path, then audio `(time,)` at 16 kHz. Out: lines with times and probabilities.
-"""
+"""A loaded Whisper model that transcribes segments; the one module that imports `whisper`."""
 
 import difflib
 import pickle
@@ -21,9 +18,9 @@ from separate.weights.whisper import PREFIX, WHISPER_MODELS, plain_name
 if TYPE_CHECKING:
     from whisper import Whisper
 
-LONGEST_SECONDS = 30.0  # that Whisper hears at once
+LONGEST_SECONDS = 30.0  # of audio that Whisper takes at once
 _SEED = 0  # of drawn tokens: the same file gives the same text
-# What is heard, and how it is cut, by the width of the encoder: of tiny, base, small.
+# Input and segmentation by the width of the encoder: of tiny, base, small.
 _BY_WIDTH = {384: ("blend", "whisper"), 512: ("blend", "rms-vad"), 768: ("blend", "rms-vad")}
 _OF_LARGE = ("vocals", "rms-vad")
 
@@ -146,7 +143,7 @@ class Recogniser:
             raise SettingsError(f"Whisper {self.name} can't translate: take --whisper base")
 
     def settled(self, settings: LyricsSettings) -> LyricsSettings:
-        """Settle what this model hears and how it is cut: as asked, or by its size.
+        """Choose input and segmentation: as given, or by the size of the model.
 
         `LyricsSettings` says why.
         """
@@ -164,7 +161,7 @@ class Recogniser:
         """Find out the language of some stretches of at most 30 s, together.
 
         Args:
-            pieces: `(time,)` each, at 16 kHz; all are heard.
+            pieces: `(time,)` each, at 16 kHz; all are used.
         """
         if not self.is_multilingual:
             return "en"
@@ -236,7 +233,7 @@ class Recogniser:
 
 
 def _line(segment: dict[str, Any], offset: float, seconds: float) -> Line:
-    """Make a line of Whisper's segment; Whisper hears silence after the end and may go on there."""
+    """Make a line of Whisper's segment; Whisper pads with silence and may continue into it."""
 
     def at(time: float) -> float:
         return offset + min(max(0.0, float(time)), seconds)

@@ -1,8 +1,8 @@
-"""Short form: line times of a song into pieces that Whisper takes at once.
+"""Short form: group the times of lines into segments of at most 30 s.
 
-In: spans of lines. Out: spans of at most 30 s, as in "Exploiting music source separation for
-automatic lyrics transcription with Whisper": lines that overlap are joined and padded; then
-neighbouring lines are concatenated into groups whose shortest one is as long as can be.
+As in "Exploiting music source separation for automatic lyrics transcription with Whisper", lines
+that overlap are joined and padded; then neighbouring lines are concatenated into groups whose
+shortest one is as long as possible.
 """
 
 from collections.abc import Sequence

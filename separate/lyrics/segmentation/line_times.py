@@ -1,7 +1,4 @@
-"""Line times that somebody has: JSON, LRC or SRT.
-
-In: a file. Out: timed lines; their texts, where there are any, serve as the reference of scores.
-"""
+"""Read times of lines from JSON, LRC or SRT; their texts, if any, are the reference of scores."""
 
 import codecs
 import json

@@ -1,7 +1,7 @@
-"""Which stretches of a recording Whisper takes at once.
+"""Choose the segments of a recording that Whisper transcribes.
 
-In: a prepared recording, settings, line times where they are known. Out: spans in seconds: what is
-sung (RMS-VAD), groups of lines (short form), or all of it (Whisper's own windows).
+They are the sung segments (RMS-VAD), groups of lines (short form), or the whole recording in
+Whisper's own windows.
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,10 @@
-"""RMS-VAD: where somebody sings, by the level of the separated vocals.
-
-In: the vocals at 16 kHz, in blocks. Out: spans of at most 30 s in seconds.
+"""RMS-VAD: find sung segments by the level of the separated vocals.
 
 The state machine is that of Silero's speech detector, driven by the RMS of the vocals divided by
-its maximum; a segment that grows too long is cut at its last short rest, else at the quietest
-frame of its second half; then neighbours are merged greedily while they fit. Parameters and idea:
-"Exploiting music source separation for automatic lyrics transcription with Whisper" (2025).
+its maximum; a segment that grows longer than 30 s is cut at its last short rest, else at the
+quietest frame of its second half; then neighbours are merged greedily while they fit. Parameters
+and idea: "Exploiting music source separation for automatic lyrics transcription with Whisper"
+(2025).
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Vocals that were separated before: found by the record of `separate run`, or by their place.
-
-In: a recording, the output folder, a folder of stems. Out: the file of its vocals, if there is one
-that still belongs to it; so separation is computed once.
-"""
+"""Find vocals that were separated before, by the record of `separate run` or by their path."""
 
 from pathlib import Path
 
@@ -57,7 +53,7 @@ class StemsIndex:
 
 
 def _has_vocals(record: Record) -> bool:
-    """Whether a record tells of the whole file's vocals, at their own level."""
+    """Whether a record has the vocals of the whole file, at their own level."""
     settings = record.settings
     part = settings.get("start") or settings.get("stream")
     is_whole = not part and settings.get("end") is None

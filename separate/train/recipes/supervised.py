@@ -154,8 +154,8 @@ class Supervised:
     def _vectors(self, indices: Sequence[int], labels: Sequence[Sequence[str]]) -> Tensor:
         """Draw a phrase for each query and add noise to its vector."""
         rows = [
-            draw_wording(self.phrases[label], (number, place), self.config.query_noise)
-            for number, row in zip(indices, labels, strict=True)
+            draw_wording(self.phrases[label], (index, place), self.config.query_noise)
+            for index, row in zip(indices, labels, strict=True)
             for place, label in enumerate(row)
         ]
         return torch.stack(rows).reshape(len(labels), -1, rows[0].shape[0]).to(self.device)

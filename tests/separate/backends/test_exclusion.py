@@ -31,9 +31,9 @@ def test_without_negatives_the_mask_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("negative_weight", [0.0, 0.5, 1.0, 3.0])
-def test_a_rival_takes_only_where_its_claim_is_larger(negative_weight: float) -> None:
-    wanted, rival = halves(0.3, 0.9), halves(0.8, 0.1)
-    found = exclude(mask_of(wanted), [mask_of(rival)], [False], negative_weight, MAGNITUDE)(
+def test_a_competitor_takes_only_where_its_mask_is_larger(negative_weight: float) -> None:
+    wanted, competitor = halves(0.3, 0.9), halves(0.8, 0.1)
+    found = exclude(mask_of(wanted), [mask_of(competitor)], [False], negative_weight, MAGNITUDE)(
         slice(None)
     )
     torch.testing.assert_close(found[..., BINS // 2 + 2 :], wanted[..., BINS // 2 + 2 :])
@@ -41,11 +41,11 @@ def test_a_rival_takes_only_where_its_claim_is_larger(negative_weight: float) ->
     assert low == pytest.approx(0.3) if negative_weight == 0 else low < 0.01
 
 
-def test_a_rival_that_cannot_be_told_apart_takes_a_bounded_share() -> None:
+def test_a_competitor_that_cannot_be_told_apart_takes_a_bounded_share() -> None:
     wanted = torch.full((2, FRAMES, BINS), 0.5)
-    rival = torch.full((2, FRAMES, BINS), 0.6)
+    competitor = torch.full((2, FRAMES, BINS), 0.6)
     for negative_weight in (0.5, 1.0, 2.0):
-        found = exclude(mask_of(wanted), [mask_of(rival)], [False], negative_weight, MAGNITUDE)
+        found = exclude(mask_of(wanted), [mask_of(competitor)], [False], negative_weight, MAGNITUDE)
         kept = float(found(slice(None)).square().sum() / wanted.square().sum())
         assert kept == pytest.approx(0.69**negative_weight, abs=0.02)
 
@@ -57,15 +57,15 @@ def test_a_part_is_taken_out_whole() -> None:
 
 def test_frames_asked_for_one_by_one_are_the_same() -> None:
     torch.manual_seed(0)
-    wanted, rival = torch.rand(2, 2, FRAMES, BINS)
-    found = exclude(mask_of(wanted), [mask_of(rival)], [False], 1.0, MAGNITUDE)
+    wanted, competitor = torch.rand(2, 2, FRAMES, BINS)
+    found = exclude(mask_of(wanted), [mask_of(competitor)], [False], 1.0, MAGNITUDE)
     pieces = [found(slice(at, at + 32)) for at in range(0, FRAMES, 32)]
     torch.testing.assert_close(torch.cat(pieces, 1), found(slice(None)), rtol=0, atol=0)
 
 
 def test_silence_stays_finite() -> None:
-    rival = mask_of(halves(0.9, 0.2))
-    found = exclude(mask_of(halves(0.2, 0.2)), [rival], [False], 1.0, 0 * MAGNITUDE)
+    competitor = mask_of(halves(0.9, 0.2))
+    found = exclude(mask_of(halves(0.2, 0.2)), [competitor], [False], 1.0, 0 * MAGNITUDE)
     assert found(slice(None)).isfinite().all()
 
 
@@ -82,15 +82,15 @@ def test_the_power_of_the_ratio_is_the_largest_that_leaves_enough(
 ) -> None:
     """Against a search in NumPy, on masks and magnitudes without any structure."""
     random = torch.Generator().manual_seed(0)
-    wanted, rival = torch.rand(2, 2, FRAMES, BINS, generator=random).unbind()
+    wanted, competitor = torch.rand(2, 2, FRAMES, BINS, generator=random).unbind()
     wanted = wanted * torch.linspace(lean, 1, BINS)
     magnitude = (
         torch.rand(2, FRAMES, BINS + 60, generator=random) ** 4 * 50
     )  # bins above the mask's
-    found = exclude(mask_of(wanted), [mask_of(rival)], [False], negative_weight, magnitude)(
+    found = exclude(mask_of(wanted), [mask_of(competitor)], [False], negative_weight, magnitude)(
         slice(None)
     )
-    one, two = wanted.double().numpy(), rival.double().numpy()
+    one, two = wanted.double().numpy(), competitor.double().numpy()
     power = magnitude[..., :BINS].double().numpy() ** 2
     ratio = np.minimum(1, nearby(one * power) / nearby(two * power))
 
@@ -109,11 +109,11 @@ def test_several_are_taken_out_one_after_the_other() -> None:
     found = exclude(mask_of(whole), asked, [True, True], 2.0, MAGNITUDE)(slice(None))
     torch.testing.assert_close(found, whole * (1 - part) ** 2 * (1 - more) ** 2)
     found = exclude(mask_of(whole), asked, [True, False], 1.0, MAGNITUDE)(slice(None))
-    rivals = exclude(mask_of(whole), [mask_of(more)], [False], 1.0, MAGNITUDE)(slice(None))
-    torch.testing.assert_close(found, rivals * (1 - part))
+    competitors = exclude(mask_of(whole), [mask_of(more)], [False], 1.0, MAGNITUDE)(slice(None))
+    torch.testing.assert_close(found, competitors * (1 - part))
 
 
-def test_a_rival_of_no_strength_takes_nothing() -> None:
-    wanted, rival = halves(0.3, 0.9), halves(0.0, 0.0)
-    found = exclude(mask_of(wanted), [mask_of(rival)], [False], 1.0, MAGNITUDE)(slice(None))
+def test_a_competitor_of_no_strength_takes_nothing() -> None:
+    wanted, competitor = halves(0.3, 0.9), halves(0.0, 0.0)
+    found = exclude(mask_of(wanted), [mask_of(competitor)], [False], 1.0, MAGNITUDE)(slice(None))
     torch.testing.assert_close(found, wanted)

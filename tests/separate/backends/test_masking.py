@@ -73,8 +73,8 @@ class Fixed(MaskModel):
     def locked(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
         return list(self.kept) or super().locked(prepared)
 
-    def rivals(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
-        return list(self.as_good) or super().rivals(prepared)
+    def competing(self, prepared: Sequence[PreparedQuery]) -> list[bool]:
+        return list(self.as_good) or super().competing(prepared)
 
     def found(self, stereo: Tensor, rest: Sequence[bool] = ()) -> Tensor:
         queries = [PreparedQuery(at) for at in range(len(self.given))]
@@ -173,10 +173,10 @@ def test_a_rival_takes_its_share_of_a_locked_mask() -> None:
 
 
 @pytest.mark.parametrize("locked", [(), (0,), (0, 1), (0, 1, 2, 3)])
-@pytest.mark.parametrize("rivals", [(), (2,)])
-def test_shares_do_not_depend_on_the_order(locked: tuple, rivals: tuple) -> None:
+@pytest.mark.parametrize("competing", [(), (2,)])
+def test_shares_do_not_depend_on_the_order(locked: tuple, competing: tuple) -> None:
     masks = [*random_masks(3), torch.zeros(2, FRAMES, BINS)]
-    flags = [[at in chosen for at in range(4)] for chosen in (locked, rivals)]
+    flags = [[at in chosen for at in range(4)] for chosen in (locked, competing)]
 
     def shares(order: list[int]) -> dict[int, Tensor]:
         found = sum_to_mixture(*([row[at] for at in order] for row in (masks, *flags)))
