@@ -114,6 +114,7 @@ def run_in_processes(
     items: Sequence[tuple[int, Item]],
     jobs: int,
     on_progress: Callable[[int, float], None],
+    on_late: Callable[[Record], None] | None = None,
 ) -> Generator[tuple[int, Record | None], None, None]:
     """Work on items in several processes.
 
@@ -122,6 +123,7 @@ def run_in_processes(
         items: (index, item), begun in this order.
         jobs: Processes at most.
         on_progress: Called here with an item's index and the part of it that is done.
+        on_late: Called with the record of an item that was done when the iterator was closed.
 
     Yields:
         (index, record), or (index, None) where the process died.
@@ -165,6 +167,10 @@ def run_in_processes(
         for slot in slots:
             with suppress(Exception):
                 slot.discard()
+        for future in running:
+            is_whole = future.done() and not future.cancelled() and future.exception() is None
+            if on_late is not None and is_whole:
+                on_late(future.result())
 
 
 def processors() -> int:

@@ -115,7 +115,14 @@ class Records(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Finish writing; the note of `begin` is removed."""
+        """Finish writing.
+
+        The note of `begin` is removed, unless a file was written that no record names.
+        """
+
+    def unrecorded(self, places: set[str]) -> set[str]:
+        """Return those of some places that no record names."""
+        return places - {output.path for record in self for output in record.outputs}
 
     def index(self) -> dict[str, Record]:
         """Return the last successful record of each key, for `complete`."""
@@ -147,6 +154,7 @@ class RecordFile(Records):
         self.folder, self.begun = Path(folder), begun
         self.path = self.folder / RECORD_NAME
         self._note: StagingFolder | None = None
+        self._places = set[str]()
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records in order; a line cut short by a crash is skipped."""
@@ -182,9 +190,10 @@ class RecordFile(Records):
         Raises:
             OutputError: The folder can't be written to.
         """
+        self._places = {*places, *filter(self.exists, self.begun)}
         try:
             self._note = StagingFolder(self.folder)
-            self._note.write_places({*places, *filter(self.exists, self.begun)})
+            self._note.write_places(self._places)
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{self.folder}: cannot be written to ({reason})") from error
@@ -194,10 +203,14 @@ class RecordFile(Records):
         return os.path.lexists(self.folder / place)
 
     def close(self) -> None:
-        """Remove the note of `begin`."""
-        if self._note is not None:
+        """Remove the note of `begin`, unless a file was written that no record names."""
+        if self._note is None:
+            return
+        if any(map(self.exists, self.unrecorded(self._places))):
+            self._note.leave()
+        else:
             self._note.remove()
-            self._note = None
+        self._note = None
 
     def is_whole(self, output: Output) -> bool:
         """Whether an output is there with its SHA-256."""

@@ -104,8 +104,8 @@ def run_batch(
     guard.check(options.remote.output or job.folder, places, records.exists)
     meter = _Meter(waiting, on_progress)
     try:
-        records.begin(places)
-        with closing(_work(waiting, job, options, guard, meter)) as results:
+        records.begin(place for place in places if not records.exists(place))
+        with closing(_work(waiting, job, options, guard, meter, records)) as results:
             for position, record in results:
                 done[indices[position]] = record
                 records.append(record)
@@ -113,9 +113,9 @@ def run_batch(
                 if on_record is not None:
                     on_record(record, False)
     finally:
-        records.close()
         if isinstance(records, RecordFile):
             remove_leftovers(records.folder)  # of workers that died meanwhile
+        records.close()
     return BatchResult(tuple(done[index] for index in range(len(items))), skipped)
 
 
@@ -192,7 +192,12 @@ class _Meter:
 
 
 def _work(
-    items: Sequence[Item], job: Job, options: BatchOptions, guard: Guard, meter: _Meter
+    items: Sequence[Item],
+    job: Job,
+    options: BatchOptions,
+    guard: Guard,
+    meter: _Meter,
+    records: Records,
 ) -> Generator[tuple[int, Record], None, None]:
     """Yield (position, record) of each item as it is done, longest items first."""
     if not items:
@@ -212,7 +217,7 @@ def _work(
     if options.ray is None:
         threads = job.threads or max(1, processors() // jobs)
         worker = Worker(job, threads, remote, guard)
-        results = run_in_processes(worker, waiting, jobs, meter.update)
+        results = run_in_processes(worker, waiting, jobs, meter.update, records.append)
         lost = "its process was ended by the system (out of memory?); try fewer --jobs"
     else:
         threads = job.threads or 1

@@ -52,6 +52,10 @@ class StagingFolder:
         """Note which outputs are about to be written; see `remove_leftovers`."""
         (self.path / _PLACES).write_text(json.dumps(sorted(places)), encoding="utf-8")
 
+    def leave(self) -> None:
+        """Unlock the folder, and leave it for `remove_leftovers`."""
+        self._lock.release()
+
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
         self._lock.release()

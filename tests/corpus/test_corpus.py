@@ -28,7 +28,7 @@ from separate.corpus.sources.convert import convert, is_holdout
 from separate.corpus.sources.held_out import HELD_OUT
 from separate.corpus.sources.licences import licence_class, narrowest
 from separate.corpus.sources.store import SAMPLE_RATE, SongInfo, read_stereo, write_song
-from separate.errors import DataError
+from separate.errors import DataError, OutputError
 from separate.train.data.folders import load_corpus
 
 
@@ -74,6 +74,19 @@ def test_a_written_song_loads_and_sums_below_full_scale(tmp_path):
     assert np.abs(total).max() < 1
     balance = np.abs(song.stems["drums"]).max() / np.abs(song.stems["electric_bass"]).max()
     assert balance == pytest.approx(0.8 / 0.9, rel=1e-2)
+
+
+def test_a_song_replaces_a_song_and_no_folder_of_others(tmp_path):
+    stems, info = {"kick": np.zeros((2, 100), np.float32)}, SongInfo("CC0-1.0", "a test")
+    parents = {"kick": "drums"}
+    for _ in range(2):
+        write_song(tmp_path / "song", stems, parents, info)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/vocals.wav").write_text("a take")
+    with pytest.raises(OutputError, match="was not written by this program"):
+        write_song(tmp_path / "mine", stems, parents, info)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["vocals.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "song"]
 
 
 def test_a_song_with_stems_of_two_lengths_is_refused(tmp_path):

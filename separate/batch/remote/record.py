@@ -46,6 +46,7 @@ class RemoteRecords(Records):
         self.begun = self._read_note()
         self._found: dict[str, RemoteFile] | None = None
         self._is_noted = False
+        self._places = set[str]()
 
     def check_writable(self) -> None:
         """Do nothing where files can be put into the folder.
@@ -84,7 +85,8 @@ class RemoteRecords(Records):
         Raises:
             OutputError: The store can't be written to.
         """
-        put_bytes(json.dumps(sorted({*places, *self.begun})).encode(), self._note, self.folder)
+        self._places = {*places, *self.begun}
+        put_bytes(json.dumps(sorted(self._places)).encode(), self._note, self.folder)
         self._is_noted = True
 
     def exists(self, place: str) -> bool:
@@ -94,11 +96,16 @@ class RemoteRecords(Records):
         return place in self._found
 
     def close(self) -> None:
-        """Merge what was written into one object, and remove the note of `begin`."""
+        """Merge what was written into one object, and remove the note of `begin`.
+
+        The note stays where a file was written that no record names.
+        """
         if self._written and self._parts:
             self._merge()
         if self._is_noted:
-            remove(self._note)
+            missing = self.unrecorded(self._places)
+            if not missing or missing.isdisjoint(self._list()):
+                remove(self._note)
             self._is_noted = False
 
     def _read_note(self) -> frozenset[str]:

@@ -23,6 +23,7 @@ from separate.corpus.mixtures.recordings import Recording, find_recordings
 from separate.corpus.sources.licences import CLASSES
 from separate.corpus.sources.store import SAMPLE_RATE, to_int16
 from separate.errors import DataError, OutputError, SeparateError
+from separate.files import replace_folder
 
 DESCRIPTION = "mixture.json"
 AUDIO = "mixture.npy"
@@ -191,11 +192,11 @@ def _write(folder: Path, audio: np.ndarray | None, document: dict[str, Any]) -> 
         if audio is not None:
             np.save(temporary / AUDIO, to_int16(audio))
         (temporary / DESCRIPTION).write_text(json.dumps(document) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        replace_folder(temporary, folder, (DESCRIPTION, AUDIO))
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be written ({error}); free some space") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def count_recordings(

@@ -22,6 +22,7 @@ import soxr
 
 from separate.corpus.sources.licences import licence_class
 from separate.errors import DataError, OutputError
+from separate.files import replace_folder
 
 SAMPLE_RATE = 44100
 PARENTS = ("vocals", "drums", "bass", "other", "rest")
@@ -65,14 +66,14 @@ def write_song(
     """Write one song, all or nothing; one gain keeps every stem and their sum below full scale.
 
     Args:
-        folder: The song's folder; replaced where it exists.
+        folder: The song's folder; a song that is there is replaced.
         stems: float32 `(2, samples)` by label, all of one length.
         parents: The parent stem by label.
         info: Licence and source.
 
     Raises:
         ValueError: Shapes or parents don't fit.
-        OutputError: The disk is full or not writable.
+        OutputError: The disk is full or not writable, or the folder is not a song of ours.
     """
     shapes = {stem.shape for stem in stems.values()}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 2:
@@ -98,12 +99,12 @@ def write_song(
         for label, stem in stems.items():
             np.save(temporary / f"{label}.npy", to_int16(stem * gain))
         (temporary / "song.part").write_text(json.dumps(document, indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        replace_folder(temporary, folder, ("song.json", "song.part"))
         (folder / "song.part").rename(folder / "song.json")  # readers look for this name
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise OutputError(f"{folder}: cannot be written ({error}); free some space") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from batch_helpers import files, make_fake, run_batch, sound, task
+from waiting import wait_for
 
 from separate.batch import run as batch
 from separate.batch.guard import Guard
 from separate.batch.outputs import FileSet
+from separate.batch.pool import run_in_processes
 from separate.batch.record import RecordFile
 from separate.batch.staging import remove_leftovers
 from separate.batch.verify import verify
@@ -157,3 +159,38 @@ def test_lyrics_replace_neither_line_times_nor_notes(tmp_path: Path, overwrite: 
     with pytest.raises(OutputError, match=expected):
         batch.run_batch([song], job, batch.BatchOptions(overwrite=overwrite))
     assert contents(tmp_path) == before
+
+
+def test_what_was_written_when_a_batch_was_stopped_is_known(tmp_path: Path) -> None:
+    """Ctrl-C comes between moving the files and recording them."""
+    song, out = sound(tmp_path / "song.wav"), tmp_path / "out"
+
+    def interrupted(self: RecordFile, record: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordFile, "append", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(song, out, "drums")
+    assert "song/drums.wav" in files(out) and not list(RecordFile(out))
+    run(song, out, "drums", resume=True)
+    assert files(out) == ["song/drums.wav", "song/residual.wav"]
+
+
+def test_an_item_that_is_done_when_the_batch_stops_is_recorded(tmp_path: Path) -> None:
+    late: list[object] = []
+    items = [(index, (index, tmp_path)) for index in range(2)]
+    results = run_in_processes(second_waits, items, 2, lambda index, part: None, late.append)
+    assert next(results) == (0, 0)
+    (tmp_path / "go").touch()
+    results.close()
+    assert late == [1]
+
+
+def second_waits(item: tuple[int, Path], on_part: object) -> int:
+    """Stands for a worker: the first ends when the second has begun, which waits for the test."""
+    index, folder = item
+    if index:
+        (folder / "begun").touch()
+    wait_for((folder / ("go" if index else "begun")).exists)
+    return index
