@@ -127,7 +127,7 @@ def test_a_zip_takes_no_room_and_holds_each_job_once(server: Running) -> None:
     doubled = visitor.get(f"{server.url}results/zip?jobs={first},{second},{first}", timeout=30)
     assert doubled.status_code == 422 and "each job once" in error_of(doubled)["message"]
     answer = visitor.get(f"{server.url}results/zip?jobs={first},{second}", stream=True, timeout=30)
-    assert files_of(server) == before
+    assert not files_of(server) - before
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
@@ -146,7 +146,7 @@ def test_a_remix_that_fails_names_no_place_and_leaves_no_file(server: Running) -
     assert answer.status_code == 422
     message = error_of(answer)["message"]
     assert "drums.wav" in message and "/" not in message.replace("1/", "")
-    assert files_of(server) == before
+    assert not files_of(server) - before
 
 
 def test_remixes_and_zips_are_limited_by_address(server: Running) -> None:
