@@ -1,5 +1,6 @@
 """The queue of jobs. Sessions take turns, so that one with many files does not block the others."""
 
+import shutil
 import threading
 import time
 from collections import OrderedDict, deque
@@ -47,7 +48,9 @@ class QueuedJob:
         return self.state in OVER
 
     def finish(self, state: str, message: str = "", result: dict[str, Any] | None = None) -> None:
-        """Set how it ended."""
+        """Set how it ended; a job that is not done leaves no files."""
+        if state != "done":
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.message, self.result, self.used = message, result or {}, self.clock()
         self.bytes = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
         self.part = 1.0 if state == "done" else self.part
